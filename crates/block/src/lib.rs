@@ -1,0 +1,8 @@
+//! The block: flat Parquet tables of one tenant's rows with their symbols, and `block.json` (docs/formats/block.md).
+//!
+//! Sole owner of the layout. Knows nothing of queries, catalogs or the wire. PLACEHOLDER bodies: owned by the formats helper.
+
+pub mod meta;
+pub mod rows;
+pub mod writer;
+pub mod reader;

@@ -1,0 +1,2 @@
+//! PLACEHOLDER flamelake
+fn main() {}

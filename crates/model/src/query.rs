@@ -1,0 +1,198 @@
+//! What a querier asks of an ingester or a store-gateway, and the partial results that come back.
+//!
+//! A partial result is exact for the rows it covers: nothing is truncated, rounded or rendered before the root has merged
+//! every part (promise P8). All sums are wrapping `i64` until the last step.
+
+use std::collections::BTreeSet;
+
+use crate::selector::Selector;
+use crate::tree::Tree;
+use crate::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs};
+
+/// Which series, and when.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Restricts series to this type (label `__profile_type__`); `None` only in label queries.
+    pub profile_type: Option<ProfileType>,
+    /// Restricts series by labels.
+    pub selector: Selector,
+    /// Restricts profiles by time, both ends inclusive.
+    pub range: TimeRange,
+}
+
+/// Restricts which samples count. Each list: empty = no restriction; otherwise any of its entries may match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleFilter {
+    /// Whole profiles by id.
+    pub profile_ids: Vec<ProfileId>,
+    /// Samples by span id: the 8 bytes of the hex text read as a little-endian number; never 0.
+    pub span_ids: Vec<u64>,
+    /// Samples by trace id: the 16 bytes of the hex text; never all zero.
+    pub trace_ids: Vec<[u8; 16]>,
+    /// Stacks whose function names, root first, start with exactly this list; inlined frames count.
+    pub call_site: Vec<String>,
+}
+
+impl SampleFilter {
+    /// No restriction at all?
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// How a pprof answer is shaped by `StackTraceSelector.go_pgo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoPgo {
+    /// Leaf-side locations kept of each stack; 0 = all.
+    pub keep_locations: u32,
+    /// Sets the leaf location's first line number to 0 and merges again.
+    pub aggregate_callees: bool,
+}
+
+/// Which exemplars a time series carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExemplarKind {
+    /// None.
+    #[default]
+    None,
+    /// The highest-value profile of each point.
+    Individual,
+}
+
+/// A time series query after its checks.
+#[derive(Clone, Debug)]
+pub struct TimeSeriesQuery {
+    /// Which profiles; `selection.range` is the requested `[start, end]`, not yet widened by one step.
+    pub selection: Selection,
+    /// Only `call_site` is used here.
+    pub filter: SampleFilter,
+    /// Label names to group by, in request order, unique.
+    pub group_by: Vec<String>,
+    /// Bucket width in milliseconds, at least 1. Buckets are `(t-step, t]` for `t = start, start+step, …` up to `end`.
+    pub step_ms: i64,
+    /// Exemplars wanted.
+    pub exemplars: ExemplarKind,
+}
+
+/// One question to a source of profiles.
+#[derive(Clone, Debug)]
+pub enum PartialQuery {
+    /// Names of labels on matching series.
+    LabelNames(Selection),
+    /// Values of one label on matching series. `ProfileTypes` is this with `__profile_type__`.
+    LabelValues {
+        /// Which series.
+        selection: Selection,
+        /// The label.
+        name: String,
+    },
+    /// Distinct label sets of matching series, reduced to `label_names` unless that is empty. Empty sets are left out.
+    Series {
+        /// Which series.
+        selection: Selection,
+        /// Labels to keep; empty keeps all.
+        label_names: Vec<String>,
+    },
+    /// The exact tree of function names.
+    Tree {
+        /// Which profiles.
+        selection: Selection,
+        /// Which samples of them.
+        filter: SampleFilter,
+    },
+    /// A merged pprof with one sample type.
+    Pprof {
+        /// Which profiles.
+        selection: Selection,
+        /// Which samples of them. `call_site` is ignored when `go_pgo` is set.
+        filter: SampleFilter,
+        /// PGO shaping.
+        go_pgo: Option<GoPgo>,
+    },
+    /// Totals over time.
+    TimeSeries(TimeSeriesQuery),
+}
+
+impl PartialQuery {
+    /// The selection, whatever is asked.
+    pub fn selection(&self) -> &Selection {
+        match self {
+            Self::LabelNames(selection)
+            | Self::LabelValues { selection, .. }
+            | Self::Series { selection, .. }
+            | Self::Tree { selection, .. }
+            | Self::Pprof { selection, .. } => selection,
+            Self::TimeSeries(query) => &query.selection,
+        }
+    }
+}
+
+/// The highest-value profile of a point so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialExemplar {
+    /// When the profile was taken.
+    pub timestamp: TimestampMs,
+    /// Its id.
+    pub profile_id: ProfileId,
+    /// Its total within the group.
+    pub value: i64,
+    /// Labels common to all its series, without the group-by ones.
+    pub labels: Labels,
+}
+
+/// One point of a partial series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialPoint {
+    /// Right edge of the bucket.
+    pub timestamp: TimestampMs,
+    /// Wrapping sum of profile totals.
+    pub sum: i64,
+    /// How many profiles were summed (the divisor of AVERAGE).
+    pub profiles: u64,
+    /// Of equal values the smallest profile id wins, so that layout does not matter.
+    pub exemplar: Option<PartialExemplar>,
+}
+
+/// One group of a time series answer; points ascend in time, empty buckets have none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialTimeSeries {
+    /// Values of the group-by labels, in the order of `group_by`; a missing label is `None`.
+    pub group: Vec<Option<String>>,
+    /// Points in ascending order.
+    pub points: Vec<PartialPoint>,
+}
+
+/// An exact answer over some rows; the variant follows the question's.
+#[derive(Clone, Debug)]
+pub enum PartialResult {
+    /// To `LabelNames` and `LabelValues`.
+    Strings(BTreeSet<String>),
+    /// To `Series`.
+    LabelSets(BTreeSet<Labels>),
+    /// To `Tree`.
+    Tree(Tree),
+    /// To `Pprof`: an uncompressed `google.v1.Profile`; empty bytes when nothing matched.
+    Pprof(Vec<u8>),
+    /// To `TimeSeries`, sorted by group.
+    TimeSeries(Vec<PartialTimeSeries>),
+}
+
+/// What a query cost and what it could not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Sample rows added up.
+    pub samples: u64,
+    /// Profiles touched.
+    pub profiles: u64,
+    /// Blocks or segments that are damaged or missing and were set aside, by name with the reason; empty = complete.
+    pub set_aside: Vec<String>,
+}
+
+/// A partial result with its cost.
+#[derive(Clone, Debug)]
+pub struct PartialAnswer {
+    /// The answer.
+    pub result: PartialResult,
+    /// Its cost and gaps.
+    pub stats: QueryStats,
+}

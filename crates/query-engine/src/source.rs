@@ -1,0 +1,75 @@
+//! The one view of stored profiles that the engine has. Implemented here for blocks and in `ingester` for the head.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flamelake_block::reader::{SampleBatch, SampleColumns, SeriesEntry, SymbolDetail};
+use flamelake_block::rows::ProfileRow;
+use flamelake_model::{StatusError, TimestampNs};
+use flamelake_symbols::SymbolSource;
+
+/// One partition of a source.
+#[derive(Clone, Debug)]
+pub struct PartitionInfo {
+    /// How the source's methods name it.
+    pub part: u16,
+    /// Label `service_name`.
+    pub service_name: Arc<str>,
+    /// Distinct profile type ids, sorted; lets a planner skip the partition.
+    pub profile_types: Vec<Arc<str>>,
+    /// Earliest profile.
+    pub min_time: TimestampNs,
+    /// Latest profile.
+    pub max_time: TimestampNs,
+}
+
+/// Why a source could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// This block is damaged or gone; the rest can still answer. `name` says which.
+    #[error("{name} is set aside: {reason}")]
+    Damaged {
+        /// The block.
+        name: String,
+        /// What is wrong.
+        reason: String,
+        /// True when the object was missing (a compaction may have removed it: plan again).
+        missing: bool,
+    },
+    /// Any other failure.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+}
+
+/// Rows of one tenant: an immutable snapshot of a head, or one block. All methods take `part` from [`ProfileSource::partitions`].
+/// The methods mirror [`flamelake_block::reader::BlockReader`]; see there for shapes.
+#[async_trait]
+pub trait ProfileSource: Send + Sync {
+    /// Name for logs and for `set_aside` (a ULID, or `head`).
+    fn name(&self) -> String;
+    /// Its partitions.
+    fn partitions(&self) -> Vec<PartitionInfo>;
+    /// Series of a partition.
+    async fn series(&self, part: u16) -> Result<Arc<[SeriesEntry]>, SourceError>;
+    /// Profiles of some series in `[from, to]`.
+    async fn profiles(
+        &self,
+        part: u16,
+        series: &[u32],
+        from: TimestampNs,
+        to: TimestampNs,
+        sink: &mut (dyn FnMut(u32, &[ProfileRow]) + Send),
+    ) -> Result<(), SourceError>;
+    /// Samples of some series in `[from, to]`.
+    async fn samples(
+        &self,
+        part: u16,
+        series: &[u32],
+        from: TimestampNs,
+        to: TimestampNs,
+        columns: SampleColumns,
+        sink: &mut (dyn FnMut(SampleBatch<'_>) + Send),
+    ) -> Result<(), SourceError>;
+    /// Symbols of a partition.
+    async fn symbols(&self, part: u16, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
+}

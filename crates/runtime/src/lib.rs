@@ -1,0 +1,3 @@
+//! What a role needs to live: time, task supervision, ordered shutdown, readiness. No product knowledge.
+
+pub mod clock;
