@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::selector::Selector;
 use crate::tree::Tree;
-use crate::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs};
+use crate::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs, TimestampNs};
 
 /// Which series, and when.
 #[derive(Clone, Debug)]
@@ -74,6 +74,16 @@ pub struct TimeSeriesQuery {
     pub exemplars: ExemplarKind,
 }
 
+impl TimeSeriesQuery {
+    /// The last point of the grid `start, start+step, …` that is not after `end`; profiles after it are in no bucket.
+    pub fn last_point(&self) -> TimestampMs {
+        let (start, end) = (self.selection.range.start().0, self.selection.range.end().0);
+        let step = i128::from(self.step_ms.max(1));
+        let last = i128::from(start) + (i128::from(end) - i128::from(start)) / step * step;
+        TimestampMs(i64::try_from(last).unwrap_or(end))
+    }
+}
+
 /// One question to a source of profiles.
 #[derive(Clone, Debug)]
 pub enum PartialQuery {
@@ -123,6 +133,18 @@ impl PartialQuery {
             | Self::Tree { selection, .. }
             | Self::Pprof { selection, .. } => selection,
             Self::TimeSeries(query) => &query.selection,
+        }
+    }
+
+    /// First and last instant of the profiles that the answer covers, inclusive. Time series read one step before their start
+    /// (contract `query.md` section 4, SelectSeries), so planners and sources prune by this and not by the selection's range.
+    pub fn rows(&self) -> (TimestampNs, TimestampNs) {
+        match self {
+            Self::TimeSeries(query) => {
+                let start = query.selection.range.start().0.saturating_sub(query.step_ms);
+                (TimestampMs(start).to_ns(), query.last_point().to_ns())
+            }
+            _ => (self.selection().range.start_ns(), self.selection().range.end_ns()),
         }
     }
 }
