@@ -1,5 +1,17 @@
 //! The wire: code generated from `proto/`, its conversions to and from `model`, and the traits that roles meet through.
 //!
-//! Nothing else: no sockets, no logic.
+//! Nothing else: no sockets, no logic. Modules are named as proto packages are: `push.v1` is [`push::v1`].
 
+mod generated;
+mod method;
+mod convert;
 pub mod roles;
+
+pub use convert::{label_pairs, labels_from_pairs};
+pub use generated::{
+    adhocprofiles, capabilities, debuginfo, google, push, querier, settings, status, types, vcs, version,
+};
+pub use method::{METHODS, Method};
+
+/// All of `proto/` as an encoded `google.protobuf.FileDescriptorSet`, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
