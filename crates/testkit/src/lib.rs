@@ -1,1 +1,18 @@
-//! PLACEHOLDER testkit
+//! What tests are made of: profiles, frames, a clock that stands still, golden files, seeds, and the way to the shared data.
+//!
+//! Never shipped in the server. Knows nothing of roles, stores or sockets.
+
+pub mod wire;
+pub mod profile;
+pub mod frame;
+pub mod clock;
+pub mod seed;
+pub mod golden;
+pub mod shared;
+
+pub use clock::FakeClock;
+pub use frame::FrameBuilder;
+pub use golden::assert_golden;
+pub use profile::ProfileBuilder;
+pub use seed::{seed, seeded_rng};
+pub use shared::{shared_dir, shared_file};
