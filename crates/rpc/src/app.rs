@@ -1,0 +1,101 @@
+//! What one port serves: RPC methods, plain HTTP routes, health and reflection, under the layers that all of them share.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use http::{StatusCode, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::error;
+
+use crate::accept::Capabilities;
+use crate::connect::{self, Engine};
+use crate::health::WATCH;
+use crate::metrics::{ServerMetrics, measure};
+use crate::service::serve;
+use crate::{Health, HttpError, RpcRouter, ServerConfig, Tenancy, reflection};
+
+/// Collects what a port serves.
+#[derive(Debug, Default)]
+pub struct App {
+    rpc: RpcRouter,
+    plain: Router,
+    descriptor_sets: Vec<&'static [u8]>,
+}
+
+impl App {
+    /// Serves nothing but 404.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds RPC methods.
+    pub fn rpc(mut self, router: RpcRouter) -> Self {
+        self.rpc = self.rpc.merge(router);
+        self
+    }
+
+    /// Adds plain HTTP routes or tonic services (`Router::route_service`). Overlapping routes panic.
+    pub fn plain(mut self, routes: Router) -> Self {
+        self.plain = self.plain.merge(routes);
+        self
+    }
+
+    /// Adds `grpc.health.v1`.
+    pub fn health(self, health: &Health) -> Self {
+        let watch = Router::new().route_service(WATCH, health.grpc_service());
+        self.rpc(health.rpc()).plain(watch)
+    }
+
+    /// Adds gRPC reflection over an encoded file descriptor set; may be called for several.
+    pub fn reflection(mut self, descriptor_set: &'static [u8]) -> Self {
+        self.descriptor_sets.push(descriptor_set);
+        self
+    }
+
+    /// The finished routes. The error names a descriptor set that cannot be read.
+    pub fn build(self, config: &ServerConfig, tenancy: Tenancy, metrics: &ServerMetrics) -> Result<Router, String> {
+        let rpc = rpc_routes(self.rpc, config, tenancy, metrics);
+        let mut routes = self.plain.merge(rpc);
+        if !self.descriptor_sets.is_empty() {
+            routes = routes.merge(reflection::routes(&self.descriptor_sets)?);
+        }
+        let panics = metrics.panics();
+        Ok(routes
+            .fallback(not_found)
+            .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| {
+                panics.inc();
+                error!(panic = connect::panic_text(&*panic), "handler panicked");
+                HttpError::from(connect::panicked()).into_response()
+            }))
+            .layer(middleware::from_fn(check_accept))
+            .layer(middleware::from_fn_with_state(metrics.clone(), measure)))
+    }
+}
+
+fn rpc_routes(router: RpcRouter, config: &ServerConfig, tenancy: Tenancy, metrics: &ServerMetrics) -> Router {
+    let paths: Vec<_> = router.routes.iter().map(|(path, route)| (*path, route.idempotent)).collect();
+    let engine = Engine::new(router, tenancy, config.body_bytes_max, metrics.clone());
+    paths.into_iter().fold(Router::new(), |routes, (path, get)| {
+        let engine = engine.clone();
+        routes.route(path, any(move |request: Request<Body>| serve(engine.clone(), get, request)))
+    })
+}
+
+/// An `Accept` header that is none is refused everywhere (contract `query.md` section 1).
+async fn check_accept(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ACCEPT)
+        && let Err(message) = Capabilities::from_headers(request.headers())
+    {
+        return (StatusCode::BAD_REQUEST, message).into_response();
+    }
+    next.run(request).await
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
