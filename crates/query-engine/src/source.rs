@@ -58,7 +58,7 @@ pub trait ProfileSource: Send + Sync {
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
-        sink: &mut (dyn FnMut(u32, &[ProfileRow]) + Send),
+        sink: &mut (dyn for<'r> FnMut(u32, &'r [ProfileRow]) + Send),
     ) -> Result<(), SourceError>;
     /// Samples of some series in `[from, to]`.
     async fn samples(
@@ -68,7 +68,7 @@ pub trait ProfileSource: Send + Sync {
         from: TimestampNs,
         to: TimestampNs,
         columns: SampleColumns,
-        sink: &mut (dyn FnMut(SampleBatch<'_>) + Send),
+        sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
     ) -> Result<(), SourceError>;
     /// Symbols of a partition.
     async fn symbols(&self, part: u16, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
