@@ -1,0 +1,257 @@
+//! A `flamelake --target=all` process on free loopback ports and a folder of its own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::Client;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How to start a server.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    flags: Vec<String>,
+}
+
+impl ServerOptions {
+    /// Defaults: one tenant, default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A flag without dashes: `retention-period=1d`.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(format!("--{flag}"));
+        self
+    }
+
+    /// Several flags.
+    pub fn flags<'a>(self, flags: impl IntoIterator<Item = &'a str>) -> Self {
+        flags.into_iter().fold(self, Self::flag)
+    }
+
+    /// The tenant header counts.
+    pub fn multitenant(self) -> Self {
+        self.flag("auth.multitenancy-enabled=true")
+    }
+
+    /// Limits on age and rate out of the way, as the golden data want it (their README).
+    pub fn golden(self) -> Self {
+        self.multitenant().flags([
+            "validation.reject-older-than=0",
+            "validation.reject-newer-than=0",
+            "querier.max-query-lookback=0",
+            "querier.max-query-length=0",
+            "retention-period=0",
+            "distributor.ingestion-rate-limit-mb=1000",
+            "distributor.ingestion-burst-size-mb=2000",
+        ])
+    }
+}
+
+/// A running (or killed) server. Dropping it kills the process and deletes the folder.
+#[derive(Debug)]
+pub struct Server {
+    options: ServerOptions,
+    folder: tempfile::TempDir,
+    port: u16,
+    internal_port: u16,
+    child: Option<Child>,
+    starts: u32,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("flamelake-it-").tempdir().context("make a folder")?;
+        let (port, internal_port) = free_ports()?;
+        let mut server = Self { options, folder, port, internal_port, child: None, starts: 0 };
+        server.launch().await?;
+        Ok(server)
+    }
+
+    /// Starts it again on the same folder and ports after [`kill`](Self::kill) or [`stop`](Self::stop). Tells how long it took to be ready.
+    pub async fn launch(&mut self) -> anyhow::Result<Duration> {
+        ensure!(self.child.is_none(), "the server runs already");
+        let begun = Instant::now();
+        self.child = Some(self.spawn(self.port, self.internal_port)?);
+        let client = self.client();
+        loop {
+            if client.get_status("/ready").await.is_ok_and(|status| status == 200) {
+                return Ok(begun.elapsed());
+            }
+            if let Some(status) = self.child_mut()?.try_wait()? {
+                self.child = None;
+                bail!("the server ended with {status} before it was ready:\n{}", self.log_tail());
+            }
+            ensure!(begun.elapsed() < READY_WITHIN, "not ready in {READY_WITHIN:?}:\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A second process on the same folder with other ports; the caller waits for its end.
+    pub fn spawn_rival(&mut self) -> anyhow::Result<Child> {
+        let (port, internal_port) = free_ports()?;
+        self.spawn(port, internal_port)
+    }
+
+    fn spawn(&mut self, port: u16, internal_port: u16) -> anyhow::Result<Child> {
+        self.starts += 1;
+        let log = File::create(self.folder.path().join(format!("server-{:03}.log", self.starts)))?;
+        let data = self.data();
+        std::fs::create_dir_all(&data)?;
+        let binary = binary()?;
+        Command::new(&binary)
+            .args(base_flags(&data, port, internal_port))
+            .args(&self.options.flags)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("the server does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut child = self.child.take().context("the server does not run")?;
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        ensure!(sent.success(), "kill -TERM failed");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if begun.elapsed() > STOPPED_WITHIN {
+                child.kill()?;
+                bail!("no stop within {STOPPED_WITHIN:?} of SIGTERM:\n{}", self.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGTERM and start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let status = self.stop().await?;
+        ensure!(status.success(), "SIGTERM ended with {status}:\n{}", self.log_tail());
+        self.launch().await.map(drop)
+    }
+
+    /// SIGKILL and start.
+    pub async fn crash(&mut self) -> anyhow::Result<Duration> {
+        self.kill()?;
+        self.launch().await
+    }
+
+    /// Cuts and commits every head.
+    pub async fn flush(&self) -> anyhow::Result<()> {
+        let status = self.client().post_status("/ingester/flush").await?;
+        ensure!((200..300).contains(&status), "POST /ingester/flush: {status}\n{}", self.log_tail());
+        Ok(())
+    }
+
+    /// A client of the default tenant.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url())
+    }
+
+    /// A client of a tenant; needs [`ServerOptions::multitenant`].
+    pub fn tenant(&self, tenant: &str) -> Client {
+        self.client().with_tenant(tenant)
+    }
+
+    /// Of the public port.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Of the running process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.child.as_ref().context("the server does not run")?.id())
+    }
+
+    /// All logs of all starts.
+    pub fn log(&self) -> String {
+        (1..=self.starts)
+            .filter_map(|n| std::fs::read_to_string(self.folder.path().join(format!("server-{n:03}.log"))).ok())
+            .collect()
+    }
+
+    /// Log lines that mean trouble: panics, and anything at level ERROR. Style rule 16: an unexpected one fails a test.
+    pub fn troubles(&self) -> Vec<String> {
+        let bad = |line: &&str| {
+            line.contains("panicked at") || line.contains(" ERROR ") || line.contains("\"level\":\"ERROR\"")
+        };
+        self.log().lines().filter(bad).map(str::to_owned).collect()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    fn child_mut(&mut self) -> anyhow::Result<&mut Child> {
+        self.child.as_mut().context("the server does not run")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            crate::skip("the rest of this test; end of the server's log", self.log_tail());
+        }
+    }
+}
+
+/// What every server here is started with.
+fn base_flags(data: &Path, port: u16, internal_port: u16) -> Vec<String> {
+    vec![
+        "--target=all".to_owned(),
+        "--server.http-listen-address=127.0.0.1".to_owned(),
+        format!("--server.http-listen-port={port}"),
+        "--server.grpc-listen-address=127.0.0.1".to_owned(),
+        format!("--server.grpc-listen-port={internal_port}"),
+        format!("--data.dir={}", data.display()),
+    ]
+}
+
+/// Asked of the kernel and given back: another process may take one before the server does, which its start would tell.
+fn free_ports() -> anyhow::Result<(u16, u16)> {
+    let (a, b) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((a.local_addr()?.port(), b.local_addr()?.port()))
+}
+
+fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("FLAMELAKE_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    // <target>/release/deps/<this test>.
+    let test = std::env::current_exe()?;
+    let path = test.parent().and_then(Path::parent).context("a test lies in deps/")?.join("flamelake");
+    ensure!(path.is_file(), "{} is not there: build it (make test does) or set FLAMELAKE_BIN", path.display());
+    Ok(path)
+}
