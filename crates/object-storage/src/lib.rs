@@ -1,9 +1,21 @@
-//! The bucket: where everything durable lies. Backends, tenant paths, wrappers for retries and faults, conformance suite.
+//! The bucket: where everything durable lies. Backends, retries, metrics, the start-up probe, injected faults, and a conformance suite.
 //!
-//! Knows nothing of blocks, logs or catalogs: only keys and bytes. PLACEHOLDER: owned by the durability helper.
+//! Knows nothing of blocks, logs or catalogs: only keys and bytes. Everything above rests on two properties of a store, which
+//! [`Bucket::probe_put_if_absent`] checks at start: of several creates of one name exactly one wins, and LIST shows every finished put.
 
 mod bucket;
+mod ranges;
+mod retry;
+mod probe;
+mod config;
+mod open;
 mod error;
+mod metrics;
+pub mod faulty;
+#[cfg(any(test, feature = "test-suite"))]
+pub mod suite;
 
-pub use bucket::{Bucket, ObjectEntry, PutOutcome};
+pub use bucket::{Bucket, BucketDeps, ObjectEntry, PutOutcome};
+pub use config::{AzureConfig, FilesystemConfig, GcsConfig, S3Config, StorageConfig};
 pub use error::StorageError;
+pub use retry::RetryPolicy;

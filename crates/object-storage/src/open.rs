@@ -1,0 +1,161 @@
+//! From the configuration to a bucket.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+
+use crate::{AzureConfig, Bucket, BucketDeps, GcsConfig, RetryPolicy, S3Config, StorageConfig, StorageError};
+
+impl Bucket {
+    /// The bucket that the configuration names. No request is made: call [`probe_put_if_absent`](Self::probe_put_if_absent) next.
+    pub fn open(config: &StorageConfig, deps: BucketDeps) -> Result<Self, StorageError> {
+        let retry = RetryPolicy {
+            attempts_max: u32::try_from(config.attempts_max).unwrap_or(u32::MAX).max(1),
+            attempt_timeout: config.request_timeout,
+            ..RetryPolicy::default()
+        };
+        let timeout = config.request_timeout;
+        let store: Arc<dyn ObjectStore> = match config.backend.as_str() {
+            "filesystem" => return Self::filesystem(config.filesystem.dir.as_ref(), &config.prefix, deps),
+            "in-memory" => Arc::new(InMemory::new()),
+            "s3" => Arc::new(s3(&config.s3, timeout)?),
+            "gcs" => Arc::new(gcs(&config.gcs, timeout)?),
+            "azure" => Arc::new(azure(&config.azure, timeout)?),
+            other => {
+                return Err(unusable(format!(
+                    "storage.backend is {other:?}; use filesystem, s3, gcs, azure or in-memory"
+                )));
+            }
+        };
+        Ok(Self::from_store(store, retry, deps).with_layout(&config.prefix, false))
+    }
+
+    /// A folder of this machine, made if it is absent. Objects are written under a temporary name, synced, and linked to the final one.
+    pub fn filesystem(dir: &Path, prefix: &str, deps: BucketDeps) -> Result<Self, StorageError> {
+        std::fs::create_dir_all(dir).map_err(|error| {
+            unusable(format!("the folder storage.filesystem.dir={} cannot be made: {error}", dir.display()))
+        })?;
+        let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| unusable(error.to_string()))?;
+        let store = store.with_fsync(true).with_automatic_cleanup(true);
+        // A failed sync must not be taken for done by trying again.
+        let retry = RetryPolicy { attempt_timeout: Duration::from_secs(300), ..RetryPolicy::once() };
+        Ok(Self::from_store(Arc::new(store), retry, deps).with_layout(prefix, true))
+    }
+}
+
+fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
+    require("storage.s3.bucket-name", &config.bucket_name)?;
+    let region = if config.region.is_empty() { "us-east-1" } else { config.region.as_str() };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(&config.bucket_name)
+        .with_region(region)
+        .with_allow_http(config.insecure)
+        .with_virtual_hosted_style_request(!config.force_path_style)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_client_options(client_options(timeout).with_allow_http(config.insecure))
+        .with_retry(client_retry());
+    if !config.endpoint.is_empty() {
+        builder = builder.with_endpoint(s3_endpoint(config));
+    }
+    if !config.access_key_id.is_empty() {
+        builder = builder.with_access_key_id(&config.access_key_id).with_secret_access_key(&config.secret_access_key);
+    }
+    builder.build().map_err(|error| unusable(error.to_string()))
+}
+
+/// The endpoint as a URL; with virtual-hosted style the client wants the bucket in its host.
+fn s3_endpoint(config: &S3Config) -> String {
+    let scheme = if config.insecure { "http" } else { "https" };
+    let (scheme, host) = match config.endpoint.split_once("://") {
+        Some((given, host)) => (given, host),
+        None => (scheme, config.endpoint.as_str()),
+    };
+    let host = host.trim_end_matches('/');
+    if config.force_path_style || host.starts_with(&format!("{}.", config.bucket_name)) {
+        return format!("{scheme}://{host}");
+    }
+    format!("{scheme}://{}.{host}", config.bucket_name)
+}
+
+fn gcs(config: &GcsConfig, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
+    require("storage.gcs.bucket-name", &config.bucket_name)?;
+    let mut builder = GoogleCloudStorageBuilder::from_env()
+        .with_bucket_name(&config.bucket_name)
+        .with_client_options(client_options(timeout))
+        .with_retry(client_retry());
+    if !config.service_account.is_empty() {
+        builder = builder.with_service_account_key(&config.service_account);
+    }
+    builder.build().map_err(|error| unusable(error.to_string()))
+}
+
+fn azure(config: &AzureConfig, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
+    require("storage.azure.container-name", &config.container_name)?;
+    let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_container_name(&config.container_name)
+        .with_client_options(client_options(timeout))
+        .with_retry(client_retry());
+    if !config.account_name.is_empty() {
+        builder = builder.with_account(&config.account_name);
+    }
+    if !config.account_key.is_empty() {
+        builder = builder.with_access_key(&config.account_key);
+    }
+    if !config.endpoint.is_empty() {
+        let plain = config.endpoint.starts_with("http://");
+        builder = builder.with_endpoint(config.endpoint.clone()).with_allow_http(plain);
+    }
+    builder.build().map_err(|error| unusable(error.to_string()))
+}
+
+fn client_options(timeout: Duration) -> ClientOptions {
+    ClientOptions::new()
+        .with_timeout(timeout.saturating_mul(4))
+        .with_connect_timeout(Duration::from_secs(5).min(timeout))
+}
+
+/// A little patience inside the client (a race answered with 409 above all); the rest is this crate's.
+fn client_retry() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() }
+}
+
+fn require(key: &str, value: &str) -> Result<(), StorageError> {
+    if value.is_empty() { Err(unusable(format!("{key} is not set"))) } else { Ok(()) }
+}
+
+fn unusable(reason: String) -> StorageError {
+    StorageError::Unusable { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_get_a_scheme_and_a_bucket() {
+        let config = |endpoint: &str, force_path_style, insecure| S3Config {
+            endpoint: endpoint.to_owned(),
+            bucket_name: "b".to_owned(),
+            force_path_style,
+            insecure,
+            ..S3Config::default()
+        };
+        assert_eq!(s3_endpoint(&config("minio:9000", true, true)), "http://minio:9000");
+        assert_eq!(s3_endpoint(&config("https://s3.x.org/", false, false)), "https://b.s3.x.org");
+        assert_eq!(s3_endpoint(&config("b.s3.x.org", false, false)), "https://b.s3.x.org");
+    }
+
+    #[test]
+    fn a_wrong_backend_is_named() {
+        let config = StorageConfig { backend: "floppy".to_owned(), ..StorageConfig::default() };
+        let error = Bucket::open(&config, BucketDeps::default()).unwrap_err();
+        assert!(error.to_string().contains("floppy"), "{error}");
+    }
+}
