@@ -1,0 +1,29 @@
+//! The door: one question to one source.
+
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats};
+
+use crate::{ProfileSource, SourceError, labels, pprof, time_series, tree};
+
+/// Answers a question from one source. Dropping the future cancels it at its next pause or read.
+///
+/// Errors: [`SourceError::Damaged`] when the source cannot be read, `resource_exhausted` when the answer would pass a bound.
+pub async fn execute(source: &dyn ProfileSource, query: &PartialQuery) -> Result<PartialAnswer, SourceError> {
+    let mut stats = QueryStats::default();
+    let result = match query {
+        PartialQuery::LabelNames(selection) => PartialResult::Strings(labels::names(source, query, selection).await?),
+        PartialQuery::LabelValues { selection, name } => {
+            PartialResult::Strings(labels::values(source, query, selection, name).await?)
+        }
+        PartialQuery::Series { selection, label_names } => {
+            PartialResult::LabelSets(labels::series(source, query, selection, label_names).await?)
+        }
+        PartialQuery::Tree { filter, .. } => PartialResult::Tree(tree::tree(source, query, filter, &mut stats).await?),
+        PartialQuery::Pprof { selection, filter, go_pgo } => {
+            PartialResult::Pprof(pprof::pprof(source, query, selection, filter, *go_pgo, &mut stats).await?)
+        }
+        PartialQuery::TimeSeries(series) => {
+            PartialResult::TimeSeries(time_series::time_series(source, query, series, &mut stats).await?)
+        }
+    };
+    Ok(PartialAnswer { result, stats })
+}
