@@ -7,6 +7,9 @@ use flamelake_integration_tests::{RpcError, Server, ServerOptions, cpu_profile, 
 use flamelake_testkit::ProfileBuilder;
 use flamelake_testkit::profile::gzip;
 
+/// What is wrong, more labels, the profile, the reason it is counted under.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Vec<u8>, &'a str);
+
 const LABELS: [(&str, &str); 2] = [("__name__", "process_cpu"), ("service_name", "bad")];
 
 async fn refused(server: &Server, labels: &[(&str, &str)], pprof: Vec<u8>) -> anyhow::Result<RpcError> {
@@ -24,7 +27,7 @@ async fn bad_profiles_are_the_callers_fault() -> anyhow::Result<()> {
     let dash = ProfileBuilder::new(&[("in-use", "count")]).stack("a", &[1]).time_ns(now).gzip();
     let bomb = gzip(&vec![0; 64 << 20], 9);
     let long = "v".repeat(2049);
-    let cases: Vec<(&str, Vec<(&str, &str)>, Vec<u8>, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("no protobuf", vec![], b"not a profile at all".to_vec(), "malformed_profile"),
         ("empty", vec![], Vec::new(), "malformed_profile"),
         ("gzip cut short", vec![], good[..good.len() / 2].to_vec(), "malformed_profile"),
