@@ -8,12 +8,14 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
+use flamelake_model::StatusError;
 use http::{StatusCode, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::accept::Capabilities;
 use crate::connect::{self, Engine};
+use crate::content_type::{ContentType, Protocol};
 use crate::health::WATCH;
 use crate::metrics::{ServerMetrics, measure};
 use crate::service::serve;
@@ -96,6 +98,13 @@ async fn check_accept(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+/// Plain text, which Connect clients read as `unimplemented`; gRPC clients are told in their own words.
+async fn not_found(request: Request) -> Response {
+    match ContentType::parse(request.headers()).map(|content_type| content_type.protocol) {
+        Some(Protocol::Grpc | Protocol::GrpcWeb) => {
+            let error = StatusError::unimplemented(format!("unknown method {}", request.uri().path()));
+            connect::error_response(&error, request.headers())
+        }
+        Some(Protocol::Connect) | None => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
 }

@@ -39,6 +39,9 @@ fn decode_json<M: DeserializeOwned>(body: &[u8]) -> Result<M, StatusError> {
     if body.is_empty() {
         return Err(StatusError::invalid_argument("zero-length payload is not a valid JSON object"));
     }
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(StatusError::invalid_argument("payload is not a JSON object"));
+    }
     serde_json::from_slice(body).or_else(|error| {
         decode_lenient(body).ok_or_else(|| StatusError::invalid_argument(format!("unmarshal message: {error}")))
     })
@@ -72,5 +75,43 @@ fn integral(number: Number) -> Number {
             Number::from(value as i64)
         }
         _ => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, PartialEq, prost::Message, serde::Serialize, serde::Deserialize)]
+    #[serde(default)]
+    struct Message {
+        #[prost(string, tag = "1")]
+        text: String,
+        #[prost(int64, repeated, tag = "2")]
+        numbers: Vec<i64>,
+        #[prost(double, tag = "3")]
+        step: f64,
+    }
+
+    fn read(json: &'static str) -> Option<Message> {
+        Codec::Json.decode(Bytes::from_static(json.as_bytes())).ok()
+    }
+
+    #[test]
+    fn null_is_unset_and_integers_may_look_like_doubles() {
+        let message = |numbers: &[i64]| Some(Message { numbers: numbers.to_vec(), ..Message::default() });
+        assert_eq!(read(r#"{"text":null,"numbers":null,"step":null}"#), message(&[]));
+        assert_eq!(read(r#"{"numbers":[1.0,-2e3]}"#), message(&[1, -2000]));
+        assert_eq!(read(r#"{"numbers":[1.5]}"#), None);
+        assert_eq!(read(r#"{"numbers":[null]}"#), None);
+        assert_eq!(read(r#"{"numbers":[1e30]}"#), None);
+        assert_eq!(read(r#" {"text":null,"step":2.5} "#), Some(Message { step: 2.5, ..Message::default() }));
+    }
+
+    #[test]
+    fn only_objects_are_messages() {
+        for json in ["", "[]", "null", "7", "{} {}", r#"{"text":"a""#] {
+            assert_eq!(read(json), None, "{json}");
+        }
     }
 }

@@ -228,7 +228,10 @@ fn finish(error: &StatusError, outcome: Option<Outcome>) -> ConnectError {
 fn connect_error(error: &StatusError) -> ConnectError {
     let code =
         connectrpc::ErrorCode::from_grpc_code(u32::from(error.code as u8)).unwrap_or(connectrpc::ErrorCode::Unknown);
-    ConnectError::new(code, error.message.clone()).with_http_status(crate::code::http_status(error.code))
+    let mut told =
+        ConnectError::new(code, error.message.clone()).with_http_status(crate::code::http_status(error.code));
+    told.message = told.message.filter(|message| !message.is_empty());
+    told
 }
 
 /// What a client reads when a handler of ours panicked; the log has the rest.

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use bytes::Bytes;
 use flamelake_model::ErrorCode;
 use flamelake_runtime::clock::SharedClock;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
@@ -106,11 +106,18 @@ pub(crate) async fn measure(
 
     drop(inflight);
     let elapsed = metrics.clock.monotonic().saturating_sub(started);
-    let status = response.extensions().get::<ErrorCode>().map(|code| crate::code::http_status(*code));
-    let status = if response.status().is_success() { status } else { None }.unwrap_or(response.status());
+    let status = outcome(&response);
     metrics.duration.with_label_values(&[method, route, status.as_str()]).observe(elapsed.as_secs_f64());
     let sent = metrics.response_bytes.with_label_values(&[method, route]);
     response.map(|body| Body::new(Counted::new(body, sent)))
+}
+
+/// gRPC answers 200 to everything; its failures are counted by the status that Connect would have used.
+fn outcome(response: &Response<Body>) -> StatusCode {
+    match response.extensions().get::<ErrorCode>() {
+        Some(code) if response.status().is_success() => crate::code::http_status(*code),
+        _ => response.status(),
+    }
 }
 
 /// Methods are any text that a client likes; labels must not be.
