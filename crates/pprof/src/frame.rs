@@ -2,11 +2,15 @@
 //!
 //! Everything past the distributor works on frames: nothing is inflated, parsed or validated twice.
 //!
-//! Invariants (guaranteed by `normalise`, checked again by `decode`): every index is in range; `strings[0]` is empty; all text
-//! is UTF-8; stacks are distinct and leaf first; no sample is all zero; values are not negative; groups are sorted by their labels and
-//! distinct; sample ranges of groups are consecutive.
+//! Invariants (guaranteed by `split`): every index is in range; `strings[0]` is empty; all text is UTF-8; stacks are distinct and
+//! leaf first; no sample is all zero; values are not negative; groups are sorted by their labels and distinct; sample ranges of
+//! groups are consecutive. `decode` checks again what could make a reader panic: ranges, UTF-8, signs.
+
+mod codec;
 
 use flamelake_model::ProfileId;
+
+pub use codec::{FrameError, FrameHeader};
 
 /// Index into [`Frame::strings`]; 0 is the empty string.
 pub type StringRef = u32;
@@ -32,6 +36,12 @@ impl StringTable {
         let at = at as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         &self.text[start..self.ends[at] as usize]
+    }
+
+    /// Makes room for so many more strings and bytes of text.
+    pub(crate) fn reserve(&mut self, strings: usize, bytes: usize) {
+        self.ends.reserve(strings);
+        self.text.reserve(bytes);
     }
 
     /// How many strings there are.
