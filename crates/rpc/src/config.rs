@@ -11,6 +11,8 @@ pub struct ServerConfig {
     pub streams_max: u32,
     /// How long a connection may take to send the head of its first or next request, idle time included.
     pub header_read_timeout: Duration,
+    /// How long a request may stall in the middle of its body.
+    pub body_idle_timeout: Duration,
     /// How often a silent HTTP/2 peer is pinged; it is dropped when it does not answer for as long again.
     pub keep_alive_interval: Duration,
     /// How long requests in flight may go on after shutdown began.
@@ -25,6 +27,7 @@ impl Default for ServerConfig {
             connections_max: 16_384,
             streams_max: 1_024,
             header_read_timeout: Duration::from_secs(120),
+            body_idle_timeout: Duration::from_secs(30),
             keep_alive_interval: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             body_bytes_max: 64 << 20,

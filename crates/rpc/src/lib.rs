@@ -17,6 +17,7 @@ mod reflection;
 mod config;
 mod metrics;
 mod app;
+mod idle_body;
 mod server;
 
 pub use app::App;

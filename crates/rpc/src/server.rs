@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use flamelake_model::{Coded, ErrorCode};
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -14,8 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use crate::idle_body::IdleBody;
 use crate::{ServerConfig, ServerMetrics};
 
 /// After a failed accept (usually: out of file descriptors) nothing is accepted for this long.
@@ -118,12 +122,18 @@ impl Server {
     ) -> impl Future<Output = ()> + Send + use<> {
         let builder = self.builder();
         let guard = self.metrics.connection();
+        let body_idle_timeout = self.config.body_idle_timeout;
         async move {
             // Without it a small reply may wait for the client's delayed acknowledgement.
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "set TCP_NODELAY");
             }
-            let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+            let service = TowerToHyperService::new(app.map_request(move |request: Request<Incoming>| {
+                let (head, body) = request.into_parts();
+                let body = IdleBody::new(body, body_idle_timeout, &head.headers);
+                Request::from_parts(head, body)
+            }));
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             let served = tokio::select! {
                 served = connection.as_mut() => served,
