@@ -2,10 +2,13 @@
 //!
 //! A stack is a node of the location tree (a leaf id names the whole stack); every such node points to its node in the tree of
 //! function names, which is what flame graphs are made of. Pure data structures: no I/O, no async, no file format.
-//! PLACEHOLDER bodies: owned by the formats helper.
 
 mod source;
 mod table;
+mod snapshot;
+mod interner;
+mod append;
 
+pub use snapshot::SymbolSnapshot;
 pub use source::{FunctionView, LineView, LocationView, MappingView, SymbolSource};
-pub use table::{SymbolSnapshot, SymbolTable};
+pub use table::SymbolTable;

@@ -14,7 +14,7 @@ pub struct FunctionView<'a> {
 }
 
 /// One (possibly inlined) frame of a location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LineView {
     /// Function id in the same source.
     pub function: u32,
