@@ -145,6 +145,30 @@ impl RawProfile {
         self.samples.len()
     }
 
+    /// How much the largest arrays can hold.
+    pub(crate) fn capacity_items(&self) -> usize {
+        self.samples.capacity()
+            + self.location_ids.capacity()
+            + self.values.capacity()
+            + self.labels.capacity()
+            + self.locations.capacity()
+            + self.strings.capacity()
+    }
+
+    /// Sends every string reference elsewhere.
+    pub(crate) fn remap_strings(&mut self, to: impl Fn(i64) -> i64) {
+        let value_types = self.sample_types.iter_mut().chain([&mut self.period_type]);
+        value_types.for_each(|t| (t.kind, t.unit) = (to(t.kind), to(t.unit)));
+        self.mappings.iter_mut().for_each(|m| (m.filename, m.build_id) = (to(m.filename), to(m.build_id)));
+        for f in &mut self.functions {
+            (f.name, f.system_name, f.filename) = (to(f.name), to(f.system_name), to(f.filename));
+        }
+        for label in &mut self.labels {
+            (label.key, label.str, label.num_unit) = (to(label.key), to(label.str), to(label.num_unit));
+        }
+        self.default_sample_type = to(self.default_sample_type);
+    }
+
     fn clear(&mut self) {
         // Exhaustive, so that a new array cannot keep the last profile's rows.
         let Self {
