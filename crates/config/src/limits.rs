@@ -1,0 +1,75 @@
+//! What a tenant may do (contract `ingest.md` section 7): keys for everyone, overridden for each tenant by the runtime file.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamelake_model::TenantId;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+crate::section! {
+    /// Limits: bounds that hold for each tenant by itself. They also stand under `limits:` by their short names
+    /// (`max_profile_size_bytes`), and by the same names under `overrides: {tenant: …}` of `runtime-config.file`.
+    pub struct Limits in "limits" {
+        /// Uncompressed profile data a second, in MiB. 0 = no bound.
+        "distributor.ingestion-rate-limit-mb" => pub ingestion_rate_mb: f64 = 4.0,
+        /// Uncompressed profile data at once, in MiB; a push larger than this is refused. It has no effect while
+        /// `distributor.ingestion-rate-limit-mb` is 0.
+        "distributor.ingestion-burst-size-mb" => pub ingestion_burst_size_mb: f64 = 2.0,
+        /// Largest request body, uncompressed, in MiB. 0 = no bound.
+        "distributor.ingestion-body-limit-mb" => pub ingestion_body_limit_mb: f64 = 256.0,
+        /// Profiles of one push that are worked on at the same time. 0 = no bound.
+        "distributor.push.max-concurrency" => pub push_max_concurrency: usize = 256,
+        /// Bytes of a label name.
+        "validation.max-length-label-name" => pub max_label_name_length: usize = 1024,
+        /// Bytes of a label value.
+        "validation.max-length-label-value" => pub max_label_value_length: usize = 2048,
+        /// Labels of a series.
+        "validation.max-label-names-per-series" => pub max_label_names_per_series: usize = 30,
+        /// Values of the label `__session_id__` kept apart for each series. 0 = the label is dropped.
+        "validation.max-sessions-per-series" => pub max_sessions_per_series: usize = 0,
+        /// Largest profile, uncompressed, in bytes. 0 = no bound.
+        "validation.max-profile-size-bytes" => pub max_profile_size_bytes: usize = 4_194_304,
+        /// Samples of a profile. 0 = no bound.
+        "validation.max-profile-stacktrace-samples" => pub max_profile_stacktrace_samples: usize = 16_000,
+        /// Labels of a sample. 0 = no bound.
+        "validation.max-profile-stacktrace-sample-labels" => pub max_profile_stacktrace_sample_labels: usize = 100,
+        /// Frames of a stack; deeper ones are cut. 0 = no bound.
+        "validation.max-profile-stacktrace-depth" => pub max_profile_stacktrace_depth: usize = 1000,
+        /// Bytes of a function or file name; longer ones are cut. 0 = no bound.
+        "validation.max-profile-symbol-value-length" => pub max_profile_symbol_value_length: usize = 65_535,
+        /// Profiles older than this are refused. 0 = any age.
+        "validation.reject-older-than" => pub reject_older_than: Duration = HOUR,
+        /// Profiles that lie further in the future than this are refused. 0 = any.
+        "validation.reject-newer-than" => pub reject_newer_than: Duration = MINUTE * 10,
+        /// How far back queries look; earlier data is left out. 0 = no bound.
+        "querier.max-query-lookback" => pub max_query_lookback: Duration = DAY * 7,
+        /// Longest time range of a query; longer ones are refused. 0 = no bound.
+        "querier.max-query-length" => pub max_query_length: Duration = DAY,
+        /// Nodes of a flame graph when the request does not say. 0 = all.
+        "querier.max-flamegraph-nodes-default" => pub max_flamegraph_nodes_default: i64 = 8192,
+        /// Most nodes of a flame graph that a request may ask for. 0 = no bound.
+        "querier.max-flamegraph-nodes-max" => pub max_flamegraph_nodes_max: i64 = 1_048_576,
+        /// The two limits on nodes hold for merged pprof profiles too.
+        "querier.max-flamegraph-nodes-on-select-merge-profile"
+            => pub max_flamegraph_nodes_on_select_merge_profile: bool = false,
+        /// How long data is kept. 0 = for ever.
+        "retention-period" => pub retention_period: Duration = DAY * 30,
+    }
+}
+
+/// Where a role asks for a tenant's limits.
+pub trait LimitsSource: Debug + Send + Sync {
+    /// The limits that hold now.
+    fn for_tenant(&self, tenant: &TenantId) -> Arc<Limits>;
+}
+
+/// The same limits for everyone.
+impl LimitsSource for Arc<Limits> {
+    fn for_tenant(&self, _: &TenantId) -> Arc<Limits> {
+        Self::clone(self)
+    }
+}
