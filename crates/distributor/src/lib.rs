@@ -1,1 +1,25 @@
-//! PLACEHOLDER distributor
+//! Accepts profiles: decode, validate, limit, split, route. What it acknowledges, an ingester has made durable.
+//!
+//! Stateless but for rate-limit buckets and counters. Knows nothing of logs, heads, blocks or queries: it meets ingesters only
+//! through `api::roles::IngesterApi`, and hands them normalised frames, never pprof.
+
+mod service;
+mod rpc;
+mod batch;
+mod push;
+mod prepare;
+mod limits;
+mod labels;
+mod service_version;
+mod profile_id;
+mod rate_limit;
+mod inflight;
+mod config;
+mod metrics;
+mod error;
+
+pub use batch::{PushBatch, PushSeries, RawProfile};
+pub use config::DistributorConfig;
+pub use error::{PushError, Reason};
+pub use rpc::register;
+pub use service::{Distributor, DistributorDeps};

@@ -1,0 +1,232 @@
+//! From the bytes of one profile to a frame, on a bounded number of threads.
+//!
+//! The order of the steps is that of contract `ingest.md` section 1.1: it decides which of several faults is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use flamelake_config::Limits;
+use flamelake_model::{StatusError, TenantId};
+use flamelake_pprof::frame::Frame;
+use flamelake_pprof::{DecodeError, Decoder, Language, ProfileStats};
+use flamelake_runtime::clock::SharedClock;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::error::{PushError, Reason};
+use crate::labels;
+use crate::limits::PushLimits;
+use crate::metrics::Metrics;
+use crate::profile_id::Sent;
+use crate::rate_limit::{RateLimiter, binary_units};
+use crate::service_version::ServiceVersion;
+
+/// One profile of a request, not decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// Index of its series in the request.
+    pub(crate) series: usize,
+    /// The client's name for it.
+    pub(crate) id: String,
+    pub(crate) pprof: Bytes,
+    /// Sorted, with a service name.
+    pub(crate) labels: Arc<labels::Pairs>,
+    /// How many equal profiles came before it in the request.
+    pub(crate) repeat: u64,
+}
+
+/// A profile ready for the ingester.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// Encoded; one a service name.
+    pub(crate) frames: Vec<Bytes>,
+}
+
+/// What the profiles of one request share.
+#[derive(Debug)]
+pub(crate) struct Request {
+    tenant: TenantId,
+    limits: PushLimits,
+    /// Profiles unpacked so far.
+    profiles: AtomicU64,
+    /// Their uncompressed bytes.
+    bytes: AtomicU64,
+}
+
+impl Request {
+    pub(crate) fn new(tenant: TenantId, limits: &Limits) -> Self {
+        Self { tenant, limits: PushLimits::from(limits), profiles: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// What a profile will hold once it is unpacked: what gzip's last four bytes say, within what will be unpacked at most.
+    pub(crate) fn bytes_estimate(&self, pprof: &[u8]) -> u64 {
+        let sent = pprof.len() as u64;
+        let Some((_, size)) = pprof.split_last_chunk::<4>().filter(|_| pprof.starts_with(&[0x1f, 0x8b])) else {
+            return sent;
+        };
+        let unpacked = u64::from(u32::from_le_bytes(*size));
+        let max = self.limits.profile_bytes_max() as u64;
+        sent.max(if max > 0 { unpacked.min(max) } else { unpacked })
+    }
+
+    /// The error of the whole request once its profiles together are too large.
+    pub(crate) fn too_large(&self) -> Option<PushError> {
+        let (bytes, max) = (self.bytes.load(Ordering::Acquire), self.limits.body_bytes_max);
+        (max > 0 && bytes > max).then(|| PushError::Rejected {
+            reason: Reason::BodySizeLimitExceeded,
+            message: format!(
+                "profiles of the request hold {bytes} bytes uncompressed; limit {max} (ingestion_body_limit_mb)"
+            ),
+        })
+    }
+
+    /// Profiles and uncompressed bytes so far.
+    pub(crate) fn seen(&self) -> (u64, u64) {
+        (self.profiles.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
+    }
+
+    fn add(&self, bytes: u64) {
+        self.profiles.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+}
+
+/// The threads that decode, and what they use. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Workers {
+    threads: Arc<Semaphore>,
+    tools: Arc<Tools>,
+}
+
+#[derive(Debug)]
+struct Tools {
+    /// Reused, with all their buffers; never more than there are threads.
+    decoders: Mutex<Vec<Decoder>>,
+    limiter: RateLimiter,
+    clock: SharedClock,
+    metrics: Metrics,
+}
+
+impl Workers {
+    /// `threads` 0 = one a CPU.
+    pub(crate) fn new(threads: usize, limiter: RateLimiter, clock: SharedClock, metrics: Metrics) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = Arc::new(Semaphore::new(if threads == 0 { cpus } else { threads.min(Semaphore::MAX_PERMITS) }));
+        Self { threads, tools: Arc::new(Tools { decoders: Mutex::default(), limiter, clock, metrics }) }
+    }
+
+    /// Prepares one profile when a thread is free. `None`: it holds no samples, which is no fault.
+    pub(crate) async fn run(&self, request: Arc<Request>, job: Job) -> Result<Option<Prepared>, PushError> {
+        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        let tools = Arc::clone(&self.tools);
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            tools.prepare(&request, &job)
+        });
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "a thread that decodes a profile ended");
+            Err(PushError::Storage(StatusError::internal(
+                "the profile could not be decoded because of a fault of the server",
+            )))
+        })
+    }
+}
+
+/// A refusal and the bytes it is counted with.
+struct Refused {
+    error: PushError,
+    bytes: u64,
+}
+
+impl Tools {
+    fn prepare(&self, request: &Request, job: &Job) -> Result<Option<Prepared>, PushError> {
+        if let Some(error) = request.too_large() {
+            return Err(error);
+        }
+        let mut decoder = self.decoders.lock().pop().unwrap_or_default();
+        let prepared = self.frames(request, job, &mut decoder);
+        self.decoders.lock().push(decoder);
+        prepared.map_err(|Refused { error, bytes }| {
+            // Profiles that are too large together are counted once, with their request.
+            if let Some(reason) = error.reason().filter(|reason| *reason != Reason::BodySizeLimitExceeded) {
+                self.metrics.discarded(&request.tenant, reason, 1, bytes);
+            }
+            error
+        })
+    }
+
+    fn frames(&self, request: &Request, job: &Job, decoder: &mut Decoder) -> Result<Option<Prepared>, Refused> {
+        let (tenant, limits, labels) = (&request.tenant, &request.limits, &job.labels[..]);
+        let bytes_max = limits.profile_bytes_max();
+        let stats = decoder.decode(&job.pprof, bytes_max).map_err(|error| match error {
+            DecodeError::TooLarge { .. } => Refused { error: error.into(), bytes: bytes_max as u64 },
+            _ => Refused { error: error.into(), bytes: job.pprof.len() as u64 },
+        })?;
+        let bytes = (labels::bytes(labels) + stats.uncompressed_bytes) as u64;
+        request.add(stats.uncompressed_bytes as u64);
+        if let Some(error) = request.too_large() {
+            return Err(Refused { error, bytes });
+        }
+        self.metrics.received(tenant, bytes);
+        self.rate(request, bytes).map_err(|error| Refused { error, bytes })?;
+        self.judged(request, job, decoder, stats).map_err(|error| Refused { error, bytes })
+    }
+
+    /// What remains once a profile is unpacked and within the rate.
+    fn judged(
+        &self,
+        request: &Request,
+        job: &Job,
+        decoder: &mut Decoder,
+        stats: ProfileStats,
+    ) -> Result<Option<Prepared>, PushError> {
+        let (limits, labels) = (&request.limits, &job.labels[..]);
+        let language = decoder.language(labels);
+        decoder.validate(&limits.at(self.clock.unix_nanos()))?;
+        if language == Language::Go {
+            decoder.fix_go();
+        }
+        let samples = decoder.normalise();
+        if samples == 0 {
+            return Ok(None);
+        }
+        let split = decoder.split(labels);
+        split.groups.iter().try_for_each(|group| labels::check(&group.labels, limits.labels))?;
+        let sent = Sent {
+            tenant: &request.tenant,
+            labels,
+            client_id: &job.id,
+            time_ns: stats.time_nanos,
+            content: decoder.message(),
+            repeat: job.repeat,
+        };
+        let id = sent.id();
+        let mut frames = decoder.into_frames(&split, id)?;
+        if let Some(version) = ServiceVersion::from_labels(labels) {
+            frames.iter_mut().for_each(|frame| version.write_into(frame));
+        }
+        self.metrics.samples(&request.tenant, samples as u64);
+        Ok(Some(Prepared { frames: frames.iter().map(encoded).collect() }))
+    }
+
+    fn rate(&self, request: &Request, bytes: u64) -> Result<(), PushError> {
+        let rate = request.limits.rate;
+        if self.limiter.allow(&request.tenant, rate, bytes) {
+            return Ok(());
+        }
+        let (limit, size) = (binary_units(rate.bytes_per_second), binary_units(bytes as f64));
+        let message = format!("push rate limit ({limit}) exceeded while adding {size}");
+        Err(PushError::Rejected { reason: Reason::RateLimited, message })
+    }
+}
+
+fn encoded(frame: &Frame) -> Bytes {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes);
+    bytes.into()
+}
