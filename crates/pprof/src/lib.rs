@@ -17,10 +17,16 @@ mod split;
 mod decoder;
 pub mod frame;
 mod series_labels;
+mod write;
+mod merge;
+mod truncate;
+mod dot;
 
 pub use decoder::{Decoder, ProfileStats};
+pub use dot::{DOT_NODES_DEFAULT, DOT_SOURCE_NODES, dot};
 pub use error::{DecodeError, RejectReason};
 pub use language::Language;
+pub use merge::{FunctionParts, MappingParts, MappingRef, PprofBuilder, PprofMeta};
 pub use series_labels::series_labels;
 pub use split::{Split, SplitGroup};
 pub use validate::ProfileLimits;
