@@ -1,0 +1,114 @@
+//! The first stage: which pushes share a segment.
+//!
+//! A group is closed when the write before it is done and `log.flush-interval` has passed since that one began: a lone push goes at
+//! once, a crowd shares. With `log.flush-bytes` waiting it is closed and packed while the write before it is still in flight.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamelake_runtime::clock::SharedClock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, Waiting};
+use crate::JournalEntry;
+use crate::segment::PackedBody;
+
+/// Smaller groups are packed on the spot: handing them to another thread would cost more.
+const PACK_INLINE_BYTES: usize = 64 << 10;
+
+/// A closed group on its way to the log.
+pub(super) struct Group {
+    pub(super) packed: PackedBody,
+    pub(super) waiting: Vec<Waiting>,
+    /// Given back when the write is done: then the next group may be closed.
+    pub(super) turn: OwnedSemaphorePermit,
+}
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut queue: mpsc::Receiver<Waiting>,
+    to_write: mpsc::Sender<Group>,
+    stop: CancellationToken,
+) {
+    let turns = Arc::new(Semaphore::new(1));
+    let clock = Arc::clone(shared.store.clock());
+    let interval = match shared.config.flush_interval {
+        Duration::ZERO => shared.store.flush_interval(),
+        interval => interval,
+    };
+    let flush_bytes = usize::try_from(shared.config.flush_bytes).unwrap_or(usize::MAX).clamp(1, 64 << 20);
+    let mut not_before = Duration::ZERO;
+    while let Some(first) = next(&mut queue, &stop).await {
+        let ready = turn(&turns, &clock, not_before);
+        let mut ready = std::pin::pin!(ready);
+        let (waiting, mut turn) = gather(first, &mut queue, flush_bytes, ready.as_mut()).await;
+        let (waiting, packed) = pack(&shared.ingester, waiting).await;
+        if turn.is_none() {
+            turn = ready.await;
+        }
+        let Some(turn) = turn else { return };
+        not_before = clock.monotonic() + interval;
+        if to_write.send(Group { packed, waiting, turn }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The next push; after a stop, those that were accepted before it.
+async fn next(queue: &mut mpsc::Receiver<Waiting>, stop: &CancellationToken) -> Option<Waiting> {
+    tokio::select! {
+        biased;
+        waiting = queue.recv() => return waiting,
+        () = stop.cancelled() => queue.close(),
+    }
+    queue.recv().await
+}
+
+async fn turn(turns: &Arc<Semaphore>, clock: &SharedClock, not_before: Duration) -> Option<OwnedSemaphorePermit> {
+    let pause = not_before.saturating_sub(clock.monotonic());
+    if !pause.is_zero() {
+        clock.sleep(pause).await;
+    }
+    Arc::clone(turns).acquire_owned().await.ok()
+}
+
+/// Takes what waits until it is this group's turn, or it is large enough.
+async fn gather(
+    first: Waiting,
+    queue: &mut mpsc::Receiver<Waiting>,
+    flush_bytes: usize,
+    mut ready: std::pin::Pin<&mut impl Future<Output = Option<OwnedSemaphorePermit>>>,
+) -> (Vec<Waiting>, Option<OwnedSemaphorePermit>) {
+    let mut bytes = first.entry.bytes();
+    let mut waiting = vec![first];
+    let mut open = true;
+    while bytes < flush_bytes {
+        tokio::select! {
+            biased;
+            next = queue.recv(), if open => match next {
+                Some(next) => {
+                    bytes += next.entry.bytes();
+                    waiting.push(next);
+                }
+                None => open = false,
+            },
+            turn = ready.as_mut() => return (waiting, turn),
+        }
+    }
+    (waiting, None)
+}
+
+async fn pack(ingester: &str, waiting: Vec<Waiting>) -> (Vec<Waiting>, PackedBody) {
+    let bytes: usize = waiting.iter().map(|waiting| waiting.entry.bytes()).sum();
+    // Frames are shared, not copied.
+    let entries: Vec<JournalEntry> = waiting.iter().map(|waiting| waiting.entry.clone()).collect();
+    if bytes <= PACK_INLINE_BYTES {
+        let packed = PackedBody::pack(ingester, &entries);
+        return (waiting, packed);
+    }
+    let ingester = ingester.to_owned();
+    let packed = tokio::task::spawn_blocking(move || PackedBody::pack(&ingester, &entries)).await;
+    (waiting, packed.expect("packing does not panic, and blocking work is not cancelled"))
+}
