@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flamelake_api::push::v1::PushRequest;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_config::Limits;
 use flamelake_model::query::PartialAnswer;
@@ -528,6 +529,38 @@ async fn the_service_version_goes_into_build_ids() {
 
 fn labels_contain(frame: &Frame, text: &str) -> bool {
     labels(frame, 0).split(' ').any(|label| label == text)
+}
+
+/// Every Push of the golden rows is answered as recorded (what is stored is checked end to end).
+#[tokio::test]
+async fn golden_pushes_get_their_status() {
+    let Some(shared) = flamelake_testkit::shared_dir("golden_pushes_get_their_status") else { return };
+    let harness = Harness::limited(|limits| {
+        limits.reject_older_than = Duration::ZERO;
+        limits.reject_newer_than = Duration::ZERO;
+        limits.ingestion_rate_mb = 1000.0;
+        limits.ingestion_burst_size_mb = 2000.0;
+    });
+    let mut pushed = 0;
+    for scenario in std::fs::read_dir(shared.join("golden")).unwrap() {
+        let Ok(rows) = std::fs::read_to_string(scenario.unwrap().path().join("pushes.jsonl")) else { continue };
+        for row in rows.lines() {
+            let row: serde_json::Value = serde_json::from_str(row).unwrap();
+            let Some(request) = row.get("request") else { continue };
+            let request: PushRequest = serde_json::from_value(request.clone()).unwrap();
+            let answer = harness.distributor.push(&TenantId::anonymous(), request.into()).await;
+            let status = match &answer {
+                Ok(()) => 200,
+                Err(error) if error.code == ErrorCode::InvalidArgument => 400,
+                Err(error) if error.code == ErrorCode::ResourceExhausted => 429,
+                Err(_) => 500,
+            };
+            let accepted = row["accept_status"].as_array().cloned().unwrap_or_default();
+            assert!(row["status"] == status || accepted.iter().any(|a| *a == status), "{answer:?}: {}", row["status"]);
+            pushed += 1;
+        }
+    }
+    assert!(pushed > 50);
 }
 
 #[tokio::test]
