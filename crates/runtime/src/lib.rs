@@ -1,3 +1,8 @@
-//! What a role needs to live: time, task supervision, ordered shutdown, readiness. No product knowledge.
+//! What a role needs to live: time, readiness, signals. No product knowledge.
 
 pub mod clock;
+mod readiness;
+mod signals;
+
+pub use readiness::Readiness;
+pub use signals::stop_signal;

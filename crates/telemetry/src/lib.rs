@@ -1,1 +1,12 @@
-//! PLACEHOLDER telemetry
+//! How the process tells about itself: logs, traces, metrics, build info. No product knowledge.
+
+mod build_info;
+mod config;
+mod logs;
+mod metrics;
+mod process;
+
+pub use build_info::BuildInfo;
+pub use config::TelemetryConfig;
+pub use logs::{TelemetryError, TelemetryGuard, init};
+pub use metrics::{encode, new_registry};

@@ -1,0 +1,90 @@
+//! Structured logs on standard error, and own traces by OTLP when asked.
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+use crate::TelemetryConfig;
+
+/// Why logs or traces cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` does not parse.
+    #[error("log.level {level:?} is neither a level nor a list of module=level")]
+    Level {
+        /// As given.
+        level: String,
+        /// Why.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// `log.format` is unknown.
+    #[error("log.format {format:?} is unknown: use text or json")]
+    Format {
+        /// As given.
+        format: String,
+    },
+    /// The OTLP exporter refused its endpoint.
+    #[error("tracing.otlp-endpoint {endpoint:?} cannot be used")]
+    Endpoint {
+        /// As given.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: opentelemetry_otlp::ExporterBuildError,
+    },
+    /// Somebody was first.
+    #[error("logs are set up twice in one process")]
+    Twice,
+}
+
+/// Sends what is left of the traces when dropped.
+#[derive(Debug)]
+pub struct TelemetryGuard(Option<SdkTracerProvider>);
+
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        if let Some(provider) = self.0.take() {
+            // The process ends: traces that cannot be sent any more are lost, and nobody is left to be told.
+            let _ = provider.shutdown();
+        }
+    }
+}
+
+/// Sets up logs and traces for the whole process, once. Needs a tokio runtime when traces are on.
+pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .map_err(|source| TelemetryError::Level { level: config.log_level.clone(), source })?;
+    let lines = match config.log_format.as_str() {
+        "text" => fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed(),
+        "json" => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
+        other => return Err(TelemetryError::Format { format: other.to_owned() }),
+    };
+    let provider = tracer_provider(&config.otlp_endpoint)?;
+    let spans = provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake")));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(spans)
+        .with(filter)
+        .try_init()
+        .map_err(|_| TelemetryError::Twice)?;
+    Ok(TelemetryGuard(provider))
+}
+
+fn tracer_provider(endpoint: &str) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+    if endpoint.is_empty() {
+        return Ok(None);
+    }
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|source| TelemetryError::Endpoint { endpoint: endpoint.to_owned(), source })?;
+    let resource = opentelemetry_sdk::Resource::builder().with_service_name("flamelake").build();
+    Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
+}

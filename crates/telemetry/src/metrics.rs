@@ -1,0 +1,24 @@
+//! The registry that roles register their metrics on, and its text form.
+
+use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::BuildInfo;
+use crate::process::ProcessCollector;
+
+/// A registry with `flamelake_build_info` and the process' own metrics.
+pub fn new_registry() -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    let build = BuildInfo::current();
+    let info = IntGaugeVec::new(Opts::new("flamelake_build_info", "1, with the build as labels."), &["version", "revision"])?;
+    info.with_label_values(&[build.version, build.revision]).set(1);
+    registry.register(Box::new(info))?;
+    registry.register(Box::new(ProcessCollector::new()?))?;
+    Ok(registry)
+}
+
+/// All metrics in the Prometheus text format.
+pub fn encode(registry: &Registry) -> Result<String, prometheus::Error> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
