@@ -66,7 +66,8 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
         other => return Err(TelemetryError::Format { format: other.to_owned() }),
     };
     let provider = tracer_provider(&config.otlp_endpoint)?;
-    let spans = provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake")));
+    let spans =
+        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake")));
     tracing_subscriber::registry()
         .with(lines)
         .with(spans)

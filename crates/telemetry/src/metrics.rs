@@ -9,7 +9,8 @@ use crate::process::ProcessCollector;
 pub fn new_registry() -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let build = BuildInfo::current();
-    let info = IntGaugeVec::new(Opts::new("flamelake_build_info", "1, with the build as labels."), &["version", "revision"])?;
+    let info =
+        IntGaugeVec::new(Opts::new("flamelake_build_info", "1, with the build as labels."), &["version", "revision"])?;
     info.with_label_values(&[build.version, build.revision]).set(1);
     registry.register(Box::new(info))?;
     registry.register(Box::new(ProcessCollector::new()?))?;
