@@ -10,7 +10,10 @@ mod profile_type;
 mod profile_id;
 pub mod selector;
 pub mod tree;
+pub mod flamegraph;
+pub mod flamegraph_diff;
 pub mod query;
+pub mod time_series;
 
 pub use error_code::{Coded, ErrorCode, StatusError};
 pub use labels::{Label, Labels, LabelsBuilder, label_name};

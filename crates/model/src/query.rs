@@ -199,6 +199,30 @@ pub enum PartialResult {
     TimeSeries(Vec<PartialTimeSeries>),
 }
 
+impl PartialResult {
+    /// The answer over no rows.
+    pub fn empty(query: &PartialQuery) -> Self {
+        match query {
+            PartialQuery::LabelNames(_) | PartialQuery::LabelValues { .. } => Self::Strings(BTreeSet::new()),
+            PartialQuery::Series { .. } => Self::LabelSets(BTreeSet::new()),
+            PartialQuery::Tree { .. } => Self::Tree(Tree::default()),
+            PartialQuery::Pprof { .. } => Self::Pprof(Vec::new()),
+            PartialQuery::TimeSeries(_) => Self::TimeSeries(Vec::new()),
+        }
+    }
+}
+
+impl QueryStats {
+    /// Adds the cost and the gaps of another part; gaps stay sorted and are named once.
+    pub fn merge(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.profiles += other.profiles;
+        self.set_aside.extend(other.set_aside);
+        self.set_aside.sort();
+        self.set_aside.dedup();
+    }
+}
+
 /// What a query cost and what it could not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {

@@ -1,22 +1,181 @@
-//! Prometheus vector selectors. PLACEHOLDER: owned by the model helper.
+//! Prometheus vector selectors: which series a question is about (contract `query.md` section 3).
 
-use crate::Labels;
+mod parse;
 
-/// A conjunction of label matchers.
-#[derive(Clone, Debug, Default)]
-pub struct Selector;
+use std::fmt;
+use std::sync::Arc;
 
-impl Selector {
-    /// Parses a selector.
-    pub fn parse(_text: &str) -> Result<Self, crate::StatusError> {
-        Ok(Self)
-    }
-    /// Both must match.
-    pub fn and(self, _other: Self) -> Self {
-        self
-    }
-    /// Does the label set match? A missing label counts as empty.
-    pub fn matches(&self, _labels: &Labels) -> bool {
-        true
+use regex_automata::meta::Regex;
+
+use crate::{Labels, StatusError};
+
+/// Longest selector.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Most memory of one compiled regular expression.
+const REGEX_BYTES_MAX: usize = 10 << 20;
+
+/// How a matcher compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Matches,
+    /// `!~`
+    MatchesNot,
+}
+
+impl MatchOp {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Matches => "=~",
+            Self::MatchesNot => "!~",
+        }
     }
 }
+
+/// One condition on one label. A missing label counts as the empty text.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: Arc<str>,
+    op: MatchOp,
+    value: Arc<str>,
+    /// Of [`MatchOp::Matches`] and [`MatchOp::MatchesNot`].
+    regex: Option<Regex>,
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
+impl Eq for Matcher {}
+
+impl Matcher {
+    /// Builds a matcher; `invalid_argument` when the value is no regular expression and should be one.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, StatusError> {
+        let regex = match op {
+            MatchOp::Matches | MatchOp::MatchesNot => Some(compile(value)?),
+            MatchOp::Equal | MatchOp::NotEqual => None,
+        };
+        Ok(Self { name: name.into(), op, value: value.into(), regex })
+    }
+
+    /// The label's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it compares.
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    /// The text or regular expression that it compares with.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Does a label with this value match? Empty = the label is missing.
+    pub fn matches_value(&self, value: &str) -> bool {
+        match (self.op, &self.regex) {
+            (MatchOp::Equal, _) => *self.value == *value,
+            (MatchOp::NotEqual, _) => *self.value != *value,
+            (MatchOp::Matches, Some(regex)) => regex.is_match(value),
+            (MatchOp::MatchesNot, Some(regex)) => !regex.is_match(value),
+            (MatchOp::Matches | MatchOp::MatchesNot, None) => false,
+        }
+    }
+}
+
+/// Anchored at both ends, the dot matches newlines too.
+fn compile(pattern: &str) -> Result<Regex, StatusError> {
+    let config = Regex::config().nfa_size_limit(Some(REGEX_BYTES_MAX)).hybrid_cache_capacity(1 << 20);
+    let build = |pattern: &str| Regex::builder().configure(config.clone()).build(pattern);
+    // Alone first, so that `a)(b` does not become right by the wrapping.
+    build(pattern)
+        .and_then(|_| build(&format!("^(?s:{pattern})$")))
+        .map_err(|error| StatusError::invalid_argument(format!("error parsing regexp {pattern:?}: {error}")))
+}
+
+/// A conjunction of label matchers. The default one matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    matchers: Vec<Matcher>,
+}
+
+impl Selector {
+    /// Parses a selector; `invalid_argument` with the position when it is none.
+    pub fn parse(text: &str) -> Result<Self, StatusError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(StatusError::invalid_argument(format!("the selector is longer than {TEXT_BYTES_MAX} bytes")));
+        }
+        parse::parse(text).map(|matchers| Self { matchers })
+    }
+
+    /// From matchers.
+    pub fn from_matchers(matchers: Vec<Matcher>) -> Self {
+        Self { matchers }
+    }
+
+    /// Its matchers in the order they were written.
+    pub fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
+    /// No condition at all?
+    pub fn is_empty(&self) -> bool {
+        self.matchers.is_empty()
+    }
+
+    /// Both must match.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.matchers.extend(other.matchers);
+        self
+    }
+
+    /// Does the label set match? A missing label counts as empty.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_value(labels.value_or_empty(matcher.name())))
+    }
+
+    /// Can a label set match in which the label `name` has this value? For skipping whole partitions.
+    pub fn admits(&self, name: &str, value: &str) -> bool {
+        self.matchers.iter().filter(|matcher| matcher.name() == name).all(|matcher| matcher.matches_value(value))
+    }
+}
+
+impl fmt::Display for Selector {
+    /// `{a="b",c=~"d"}`; parses back to an equal selector.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, matcher) in self.matchers.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma}{}{}{}", quote(&matcher.name), matcher.op.as_str(), quote(&matcher.value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            '\n' => quoted.push_str("\\n"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests;
