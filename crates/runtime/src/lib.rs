@@ -1,8 +1,10 @@
-//! What a role needs to live: time, readiness, signals. No product knowledge.
+//! What a role needs to live: time, supervision of tasks, ordered shutdown, readiness, signals. No product knowledge.
 
 pub mod clock;
+mod supervisor;
 mod readiness;
 mod signals;
 
 pub use readiness::Readiness;
 pub use signals::stop_signal;
+pub use supervisor::{Supervisor, SupervisorError};

@@ -1,18 +1,24 @@
 //! Which build this is.
 
-/// Version and revision of this binary.
-#[derive(Clone, Copy, Debug)]
+/// Version and origin of this binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuildInfo {
     /// SemVer.
     pub version: &'static str,
-    /// Git revision; empty when it was not given to the build (`FLAMELAKE_REVISION`).
+    /// Git revision; empty when neither `FLAMELAKE_REVISION` nor git told it to the build.
     pub revision: &'static str,
+    /// Git branch; empty like the revision.
+    pub branch: &'static str,
 }
 
 impl BuildInfo {
     /// Of this binary.
     pub fn current() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION"), revision: option_env!("FLAMELAKE_REVISION").unwrap_or_default() }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            revision: env!("FLAMELAKE_BUILD_REVISION"),
+            branch: env!("FLAMELAKE_BUILD_BRANCH"),
+        }
     }
 }
 

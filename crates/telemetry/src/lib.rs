@@ -2,6 +2,7 @@
 
 mod build_info;
 mod config;
+mod logfmt;
 mod logs;
 mod metrics;
 mod process;

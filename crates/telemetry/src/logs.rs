@@ -1,15 +1,14 @@
 //! Structured logs on standard error, and own traces by OTLP when asked.
 
-use std::io::IsTerminal as _;
-
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use crate::TelemetryConfig;
+use crate::logfmt::{Logfmt, LogfmtFields};
+use crate::{BuildInfo, TelemetryConfig};
 
 /// Why logs or traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +23,7 @@ pub enum TelemetryError {
         source: tracing_subscriber::filter::ParseError,
     },
     /// `log.format` is unknown.
-    #[error("log.format {format:?} is unknown: use text or json")]
+    #[error("log.format {format:?} is unknown: use logfmt or json")]
     Format {
         /// As given.
         format: String,
@@ -61,11 +60,13 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
     let filter = EnvFilter::try_new(&config.log_level)
         .map_err(|source| TelemetryError::Level { level: config.log_level.clone(), source })?;
     let lines = match config.log_format.as_str() {
-        "text" => fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed(),
+        "logfmt" | "text" => {
+            fmt::layer().event_format(Logfmt).fmt_fields(LogfmtFields).with_writer(std::io::stderr).boxed()
+        }
         "json" => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
         other => return Err(TelemetryError::Format { format: other.to_owned() }),
     };
-    let provider = tracer_provider(&config.otlp_endpoint)?;
+    let provider = tracer_provider(config)?;
     let spans =
         provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake")));
     tracing_subscriber::registry()
@@ -77,7 +78,8 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
     Ok(TelemetryGuard(provider))
 }
 
-fn tracer_provider(endpoint: &str) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+fn tracer_provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+    let endpoint = &config.otlp_endpoint;
     if endpoint.is_empty() {
         return Ok(None);
     }
@@ -85,7 +87,32 @@ fn tracer_provider(endpoint: &str) -> Result<Option<SdkTracerProvider>, Telemetr
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .map_err(|source| TelemetryError::Endpoint { endpoint: endpoint.to_owned(), source })?;
-    let resource = opentelemetry_sdk::Resource::builder().with_service_name("flamelake").build();
-    Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
+        .map_err(|source| TelemetryError::Endpoint { endpoint: endpoint.clone(), source })?;
+    let resource = opentelemetry_sdk::Resource::builder()
+        .with_service_name("flamelake")
+        .with_attribute(opentelemetry::KeyValue::new("service.version", BuildInfo::current().version))
+        .build();
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sampling_ratio)));
+    Ok(Some(
+        SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(sampler)
+            .with_resource(resource)
+            .build(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let error = |level: &str, format: &str| {
+            let (log_level, log_format) = (level.to_owned(), format.to_owned());
+            init(&TelemetryConfig { log_level, log_format, ..TelemetryConfig::default() }).unwrap_err().to_string()
+        };
+        assert!(error("loud=very=much", "logfmt").starts_with("log.level \"loud=very=much\" is neither a level"));
+        assert_eq!(error("info", "xml"), "log.format \"xml\" is unknown: use logfmt or json");
+    }
 }

@@ -23,3 +23,18 @@ pub fn encode(registry: &Registry) -> Result<String, prometheus::Error> {
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_measured() {
+        let text = encode(&new_registry().unwrap()).unwrap();
+        for name in
+            ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "flamelake_build_info{"]
+        {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing in\n{text}");
+        }
+    }
+}

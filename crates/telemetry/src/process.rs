@@ -1,68 +1,101 @@
-//! What the kernel knows of this process, under the names that every Prometheus client uses.
+//! Memory, CPU time, files and threads of this process, under the names that Prometheus clients agree on.
+//!
+//! Read from `/proc` when asked. What cannot be read is left out: other systems have no `/proc`.
+
+use std::fs;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntGauge};
+use prometheus::{Counter, Gauge};
 
-/// Clock ticks a second in `/proc/self/stat`; fixed at 100 on Linux for user space.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Ticks a second of the times in `/proc`: fixed for programs on Linux, whatever the kernel counts with.
+const TICKS_A_SECOND: f64 = 100.0;
 
-/// Reads `/proc/self` when it is asked. Where there is no `/proc`, everything stays 0.
-#[derive(Debug)]
+/// Asks the kernel at every scrape.
 pub(crate) struct ProcessCollector {
-    cpu_seconds: Gauge,
-    resident_bytes: IntGauge,
-    open_fds: IntGauge,
+    cpu_seconds: Counter,
+    resident_bytes: Gauge,
+    virtual_bytes: Gauge,
+    open_fds: Gauge,
+    max_fds: Gauge,
+    threads: Gauge,
+    start_seconds: Gauge,
 }
 
 impl ProcessCollector {
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            cpu_seconds: Gauge::new("process_cpu_seconds_total", "User and system CPU time in seconds.")?,
-            resident_bytes: IntGauge::new("process_resident_memory_bytes", "Resident memory in bytes.")?,
-            open_fds: IntGauge::new("process_open_fds", "Open file descriptors.")?,
-        })
+        let collector = Self {
+            cpu_seconds: Counter::new("process_cpu_seconds_total", "User and system CPU time in seconds.")?,
+            resident_bytes: Gauge::new("process_resident_memory_bytes", "Resident memory in bytes.")?,
+            virtual_bytes: Gauge::new("process_virtual_memory_bytes", "Virtual memory in bytes.")?,
+            open_fds: Gauge::new("process_open_fds", "Open file descriptors.")?,
+            max_fds: Gauge::new("process_max_fds", "Most file descriptors that may be open.")?,
+            threads: Gauge::new("process_threads", "Threads.")?,
+            start_seconds: Gauge::new("process_start_time_seconds", "Start of the process, Unix time in seconds.")?,
+        };
+        if let Some(seconds) = start_seconds() {
+            collector.start_seconds.set(seconds);
+        }
+        Ok(collector)
     }
 
-    fn read(&self) {
-        if let Some((cpu, resident)) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(parse_stat) {
-            self.cpu_seconds.set(cpu);
-            self.resident_bytes.set(resident);
+    fn refresh(&self) {
+        if let Some(seconds) = cpu_seconds() {
+            // Counters only go up: rounding must not take anything back.
+            self.cpu_seconds.inc_by((seconds - self.cpu_seconds.get()).max(0.0));
         }
-        if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-            self.open_fds.set(entries.count() as i64);
+        if let Ok(status) = fs::read_to_string("/proc/self/status") {
+            let kib = |name| field(&status, name).map(|value| value * 1024.0);
+            set(&self.resident_bytes, kib("VmRSS:"));
+            set(&self.virtual_bytes, kib("VmSize:"));
+            set(&self.threads, field(&status, "Threads:"));
         }
+        set(&self.open_fds, fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64));
+        let limits = fs::read_to_string("/proc/self/limits").ok();
+        set(&self.max_fds, limits.and_then(|limits| field(&limits, "Max open files")));
     }
-}
 
-/// CPU seconds and resident bytes of a `/proc/<pid>/stat` line (proc(5): fields 14, 15 and 24).
-fn parse_stat(line: &str) -> Option<(f64, i64)> {
-    const PAGE_BYTES: i64 = 4096;
-    // The command, field 2, may hold blanks and parentheses: count from the last one.
-    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
-    Some(((number(14)? + number(15)?) as f64 / TICKS_PER_SECOND, number(24)? * PAGE_BYTES))
+    fn gauges(&self) -> [&Gauge; 6] {
+        let Self { resident_bytes, virtual_bytes, open_fds, max_fds, threads, start_seconds, .. } = self;
+        [resident_bytes, virtual_bytes, open_fds, max_fds, threads, start_seconds]
+    }
 }
 
 impl Collector for ProcessCollector {
     fn desc(&self) -> Vec<&Desc> {
-        [self.cpu_seconds.desc(), self.resident_bytes.desc(), self.open_fds.desc()].concat()
+        self.gauges().into_iter().flat_map(Collector::desc).chain(self.cpu_seconds.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.read();
-        [self.cpu_seconds.collect(), self.resident_bytes.collect(), self.open_fds.collect()].concat()
+        self.refresh();
+        self.gauges().into_iter().flat_map(Collector::collect).chain(self.cpu_seconds.collect()).collect()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_with_blanks_and_parentheses_is_no_trouble() {
-        let mut line = "7 (a b) c) S".to_owned();
-        (4..=52).for_each(|field| line.push_str(&format!(" {field}")));
-        assert_eq!(parse_stat(&line), Some((0.29, 24 * 4096)));
+fn set(gauge: &Gauge, value: Option<f64>) {
+    if let Some(value) = value {
+        gauge.set(value);
     }
+}
+
+/// The number after `name` in a table with a line for each thing.
+fn field(table: &str, name: &str) -> Option<f64> {
+    let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The fields of `/proc/self/stat` after the program's name, which may hold spaces: the first is field 3.
+fn stat_field(number: usize) -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(number - 3)?.parse().ok()
+}
+
+fn cpu_seconds() -> Option<f64> {
+    Some((stat_field(14)? + stat_field(15)?) / TICKS_A_SECOND)
+}
+
+fn start_seconds() -> Option<f64> {
+    let boot = field(&fs::read_to_string("/proc/stat").ok()?, "btime ")?;
+    Some(boot + stat_field(22)? / TICKS_A_SECOND)
 }
