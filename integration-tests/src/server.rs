@@ -104,11 +104,9 @@ impl Server {
     fn spawn(&mut self, port: u16, internal_port: u16) -> anyhow::Result<Child> {
         self.starts += 1;
         let log = File::create(self.folder.path().join(format!("server-{:03}.log", self.starts)))?;
-        let data = self.data();
-        std::fs::create_dir_all(&data)?;
         let binary = binary()?;
         Command::new(&binary)
-            .args(base_flags(&data, port, internal_port))
+            .args(base_flags(port, internal_port))
             .args(&self.options.flags)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -179,7 +177,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Where it keeps its data.
+    /// Where it keeps its data: by default in `data` of the folder it is started in.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -228,14 +226,13 @@ impl Drop for Server {
 }
 
 /// What every server here is started with.
-fn base_flags(data: &Path, port: u16, internal_port: u16) -> Vec<String> {
+fn base_flags(port: u16, internal_port: u16) -> Vec<String> {
     vec![
         "--target=all".to_owned(),
         "--server.http-listen-address=127.0.0.1".to_owned(),
         format!("--server.http-listen-port={port}"),
         "--server.grpc-listen-address=127.0.0.1".to_owned(),
         format!("--server.grpc-listen-port={internal_port}"),
-        format!("--data.dir={}", data.display()),
     ]
 }
 

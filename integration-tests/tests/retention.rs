@@ -16,7 +16,7 @@ async fn old_profiles_are_hidden_and_their_blocks_deleted() -> anyhow::Result<()
         "validation.reject-older-than=0",
         "querier.max-query-lookback=0",
         "querier.max-query-length=0",
-        "compactor.compaction-interval=200ms",
+        "compactor.cleanup-interval=200ms",
         "catalog.delete-delay=1s",
     ]);
     let server = Server::start(options).await?;

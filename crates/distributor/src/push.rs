@@ -184,3 +184,5 @@ fn report(names: &[Name], outcomes: Vec<Outcome>) -> Result<(), StatusError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod laws;

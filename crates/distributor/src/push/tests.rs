@@ -17,7 +17,7 @@ use prometheus::Registry;
 
 use crate::{Distributor, DistributorConfig, DistributorDeps, PushBatch, PushSeries, RawProfile};
 
-const NOW: i64 = 1_795_359_600_000_000_000;
+pub(super) const NOW: i64 = 1_795_359_600_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
 const MINUTE: i64 = 60_000_000_000;
 
@@ -58,7 +58,7 @@ impl IngesterApi for Ingester {
     }
 }
 
-struct Harness {
+pub(super) struct Harness {
     distributor: Arc<Distributor>,
     ingester: Arc<Ingester>,
     clock: FakeClock,
@@ -66,7 +66,7 @@ struct Harness {
 }
 
 impl Harness {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| {}, |_| {}, Ingester::default())
     }
 
@@ -93,11 +93,11 @@ impl Harness {
         Self { distributor, ingester, clock, registry }
     }
 
-    async fn push(&self, series: Vec<PushSeries>) -> Result<(), StatusError> {
+    pub(super) async fn push(&self, series: Vec<PushSeries>) -> Result<(), StatusError> {
         self.distributor.push(&TenantId::anonymous(), PushBatch { series }).await
     }
 
-    async fn push_one(&self, pprof: Vec<u8>) -> Result<(), StatusError> {
+    pub(super) async fn push_one(&self, pprof: Vec<u8>) -> Result<(), StatusError> {
         self.push(vec![series("s", vec![pprof])]).await
     }
 
@@ -113,7 +113,7 @@ impl Harness {
         (text.to_owned(), self.discarded())
     }
 
-    fn frames(&self) -> Vec<Frame> {
+    pub(super) fn frames(&self) -> Vec<Frame> {
         self.ingester.frames.lock().clone()
     }
 
@@ -137,7 +137,7 @@ fn with_labels(labels: &[(&str, &str)], pprofs: Vec<Vec<u8>>) -> PushSeries {
     }
 }
 
-fn series(service: &str, pprofs: Vec<Vec<u8>>) -> PushSeries {
+pub(super) fn series(service: &str, pprofs: Vec<Vec<u8>>) -> PushSeries {
     with_labels(&[("service_name", service), ("__name__", "process_cpu")], pprofs)
 }
 
