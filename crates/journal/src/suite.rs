@@ -58,6 +58,18 @@ pub fn entry(tenant: &str, text: &str) -> JournalEntry {
     JournalEntry { tenant, frames: vec![Bytes::copy_from_slice(text.as_bytes())] }
 }
 
+/// Text that does not pack.
+pub fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(33 + (state >> 32) as u8 % 90)
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// A journal of ingester `one` and its head.
 pub async fn start(store: &Arc<dyn LogStore>) -> (Journal, Arc<Head>) {
     let head = Arc::new(Head::default());
@@ -139,8 +151,7 @@ async fn covered_segments_go_and_the_newest_stays<F: Future<Output = Arc<dyn Log
     let (journal, _) = start(&store).await;
     // Incompressible enough that a disk with small files rotates.
     for number in 0..20u64 {
-        let text: String =
-            (0..2000u64).map(|at| char::from(33 + ((at * at * 7 + number * 13 + at / 3) % 90) as u8)).collect();
+        let text = noise(number, 2000);
         journal.append(entry("a", &text)).await.unwrap();
     }
     let last = journal.durable_seq();

@@ -127,7 +127,7 @@ async fn a_lost_file_in_the_middle_is_named() {
     let store = open(dir.path(), &FileFaults::default()).await;
     let (journal, _) = start(&store).await;
     for number in 0..40u64 {
-        let text: String = (0..3000u64).map(|at| char::from(33 + ((at * at * 7 + number * 13) % 90) as u8)).collect();
+        let text = suite::noise(number, 3000);
         journal.append(entry("a", &text)).await.unwrap();
     }
     let folder = dir.path().join(journal.log_name());
