@@ -1,0 +1,67 @@
+//! `flamelake push` and `flamelake query`: enough to use a server from a terminal. They meet it only over its public API.
+
+mod client;
+mod time;
+mod push;
+mod query;
+mod tree;
+mod render;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::Client;
+
+/// The commands that talk to a server.
+#[derive(Debug, Parser)]
+#[command(name = "flamelake", about = "Talks to a Flamelake server; without a command flamelake is the server itself.")]
+pub(crate) struct Commands {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends pprof files, plain or gzip.
+    Push(push::Push),
+    /// Asks what is stored.
+    Query(query::Query),
+}
+
+/// Which server, and as whom.
+#[derive(Clone, Debug, Args)]
+struct Target {
+    /// The server's public port.
+    #[arg(long, global = true, env = "FLAMELAKE_URL", default_value = "http://127.0.0.1:4040")]
+    url: String,
+    /// Sent as X-Scope-OrgID; needed where multi-tenancy is on.
+    #[arg(long, global = true, env = "FLAMELAKE_TENANT")]
+    tenant: Option<String>,
+}
+
+impl Commands {
+    /// Does what was asked.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Push(push) => push.run().await,
+            Command::Query(query) => query.run().await,
+        }
+    }
+}
+
+impl Target {
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.url, self.tenant.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Commands::command().debug_assert();
+    }
+}

@@ -1,0 +1,102 @@
+//! Connect unary calls with protobuf bodies.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use prost::Message;
+use reqwest::header;
+use serde::Deserialize;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A server, seen from outside.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    base: String,
+    tenant: Option<String>,
+    http: reqwest::Client,
+}
+
+/// An error as the server words it.
+#[derive(Debug, Deserialize)]
+struct ServerError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// What a call came to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The server said no.
+    #[error("{message} ({code})")]
+    Refused {
+        /// Of Connect.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The server was not reached, or answered something else than its API.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl CallError {
+    /// May the same request succeed a moment later?
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "unavailable" || code == "resource_exhausted")
+    }
+}
+
+impl Client {
+    pub(super) fn new(url: &str, tenant: Option<&str>) -> anyhow::Result<Self> {
+        let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        if base.starts_with("https://") {
+            bail!("--url {url} asks for TLS, which this client does not speak; put a proxy with plain HTTP before it");
+        }
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: tenant.map(str::to_owned), http })
+    }
+
+    /// Calls `package.Service/Method`.
+    pub(super) async fn call<Answer: Message + Default>(
+        &self,
+        method: &str,
+        request: &impl Message,
+    ) -> Result<Answer, CallError> {
+        let bytes = self.call_raw(method, request.encode_to_vec()).await?;
+        let answer = Answer::decode(bytes).with_context(|| format!("{method}: the server's answer is not understood"));
+        Ok(answer?)
+    }
+
+    /// The same with bytes.
+    pub(super) async fn call_raw(&self, method: &str, body: Vec<u8>) -> Result<bytes::Bytes, CallError> {
+        let mut request = self
+            .http
+            .post(format!("{}/{method}", self.base))
+            .header(header::CONTENT_TYPE, "application/proto")
+            .header("connect-protocol-version", "1")
+            .body(body);
+        if let Some(tenant) = &self.tenant {
+            request = request.header("x-scope-orgid", tenant);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let is_proto = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/proto");
+        let bytes = response.bytes().await.with_context(|| format!("{}: the answer broke off", self.base))?;
+        match serde_json::from_slice::<ServerError>(&bytes) {
+            _ if status.is_success() && is_proto => Ok(bytes),
+            Ok(ServerError { code, message }) => Err(CallError::Refused { code, message }),
+            Err(_) => Err(anyhow!("{} answers {status}: is it Flamelake's public port?", self.base).into()),
+        }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        anyhow!("cannot reach {}: {cause}; name another server with --url", self.base)
+    }
+}

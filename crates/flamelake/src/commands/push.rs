@@ -1,0 +1,218 @@
+//! `flamelake push FILE… --label service_name=x`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::Args;
+use flamelake_api::google::v1::Profile;
+use flamelake_api::push::v1::{PushRequest, PushResponse, RawProfileSeries, RawSample};
+use flamelake_api::types::v1::LabelPair;
+use flamelake_runtime::clock::SystemClock;
+use flate2::read::GzDecoder;
+use futures::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use prost::Message as _;
+
+use super::client::{CallError, Client};
+use super::{Target, query::out};
+
+const METHOD: &str = "push.v1.PusherService/Push";
+/// Files under way at once.
+const AT_ONCE: usize = 4;
+/// A file is tried so often while the server says that it cannot take it just now.
+const ATTEMPTS_MAX: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Bounds what a file that is packed too well may unfold to.
+const PROFILE_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    /// pprof files, plain or gzip.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A label of the series; give service_name at least. May be repeated.
+    #[arg(long = "label", short = 'l', value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Stores the profiles as taken now, whatever time they carry. Servers refuse old profiles by default.
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    if name.is_empty() { Err("the name is empty".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+impl Push {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let client = self.target.client()?;
+        let bar = progress(self.files.len());
+        let (push, client_ref, bar_ref) = (&self, &client, &bar);
+        let outcomes: Vec<_> = stream::iter(&self.files)
+            .map(|file| async move {
+                let outcome = push.one(client_ref, file).await.with_context(|| format!("push {}", file.display()));
+                if let Err(error) = &outcome {
+                    bar_ref.println(format!("{error:#}"));
+                }
+                bar_ref.inc(1);
+                outcome
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        bar.finish_and_clear();
+        self.report(outcomes)
+    }
+
+    fn report(&self, mut outcomes: Vec<anyhow::Result<()>>) -> anyhow::Result<()> {
+        let all = outcomes.len();
+        if all == 1 {
+            outcomes.remove(0)?;
+            return out(&format!("pushed {}\n", self.files[0].display()));
+        }
+        let failed: Vec<anyhow::Error> = outcomes.into_iter().filter_map(Result::err).collect();
+        match failed.first() {
+            None => out(&format!("pushed {all} profiles\n")),
+            Some(first) => bail!("{} of {all} profiles were not stored; the first: {first:#}", failed.len()),
+        }
+    }
+
+    async fn one(&self, client: &Client, file: &Path) -> anyhow::Result<()> {
+        let request = self.request(std::fs::read(file)?)?;
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            match client.call::<PushResponse>(METHOD, &request).await {
+                Ok(_) => break,
+                Err(error) if error.is_passing() && attempt < ATTEMPTS_MAX => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: CallError) -> anyhow::Error {
+        let old = matches!(&error, CallError::Refused { message, .. } if message.contains("too old") || message.contains("window"));
+        let error = anyhow::Error::from(error);
+        if old && !self.now { error.context("the profile is old; --now stores it as taken now") } else { error }
+    }
+
+    fn request(&self, file: Vec<u8>) -> anyhow::Result<PushRequest> {
+        let plain = unpack(&file)?;
+        let mut profile = Profile::decode(plain.as_slice()).context("this is no pprof profile")?;
+        let mut labels: Vec<LabelPair> = self.labels.iter().map(|(name, value)| pair(name, value)).collect();
+        if !labels.iter().any(|label| label.name == "__name__") {
+            labels.push(pair("__name__", profile_name(&profile)));
+        }
+        let raw_profile = if self.now {
+            profile.time_nanos = SystemClock::shared().unix_nanos();
+            profile.encode_to_vec()
+        } else {
+            file
+        };
+        // One id for all attempts: a server that has it already does not store it twice.
+        let sample = RawSample { raw_profile: Bytes::from(raw_profile), id: uuid::Uuid::new_v4().to_string() };
+        Ok(PushRequest { series: vec![RawProfileSeries { labels, samples: vec![sample], annotations: Vec::new() }] })
+    }
+}
+
+fn pair(name: &str, value: &str) -> LabelPair {
+    LabelPair { name: name.to_owned(), value: value.to_owned() }
+}
+
+fn unpack(file: &[u8]) -> anyhow::Result<Vec<u8>> {
+    if !file.starts_with(&[0x1f, 0x8b]) {
+        return Ok(file.to_vec());
+    }
+    let mut plain = Vec::new();
+    let bytes =
+        GzDecoder::new(file).take(PROFILE_BYTES_MAX + 1).read_to_end(&mut plain).context("the gzip file is damaged")?;
+    if bytes as u64 > PROFILE_BYTES_MAX {
+        bail!("the profile unfolds to more than {PROFILE_BYTES_MAX} bytes");
+    }
+    Ok(plain)
+}
+
+/// The name that `/ingest` would give it (contract `ingest.md` section 4.5).
+fn profile_name(profile: &Profile) -> &str {
+    let text = |index: i64| {
+        usize::try_from(index).ok().and_then(|index| profile.string_table.get(index)).map_or("", String::as_str)
+    };
+    let types: Vec<&str> = profile.sample_type.iter().map(|value| text(value.r#type)).collect();
+    if types.contains(&"wall") {
+        return "wall";
+    }
+    for kind in &types {
+        match *kind {
+            "samples" | "cpu" => return "process_cpu",
+            "goroutine" | "goroutines" => return "goroutines",
+            // Go writes mutex and block profiles alike: the more usual one.
+            "contentions" | "delay" => return "mutex",
+            "space" | "objects" => return "memory",
+            memory if memory.starts_with("alloc_") || memory.starts_with("inuse_") => return "memory",
+            _ => {}
+        }
+    }
+    types.last().copied().filter(|kind| !kind.is_empty()).unwrap_or("profile")
+}
+
+fn progress(files: usize) -> ProgressBar {
+    if files < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(files as u64).with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use flamelake_api::google::v1::ValueType;
+
+    use super::*;
+
+    fn of_types(types: &[&str]) -> Profile {
+        let string_table = std::iter::once("").chain(types.iter().copied()).map(str::to_owned).collect();
+        let sample_type = (1..=types.len() as i64).map(|r#type| ValueType { r#type, unit: 0 }).collect();
+        Profile { string_table, sample_type, ..Profile::default() }
+    }
+
+    #[test]
+    fn a_profile_is_named_after_its_types() {
+        for (types, name) in [
+            (&["samples", "cpu"][..], "process_cpu"),
+            (&["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"], "memory"),
+            (&["goroutine"], "goroutines"),
+            (&["contentions", "delay"], "mutex"),
+            (&["sample", "wall"], "wall"),
+            (&["bananas"], "bananas"),
+            (&[], "profile"),
+        ] {
+            assert_eq!(profile_name(&of_types(types)), name, "{types:?}");
+        }
+    }
+
+    #[test]
+    fn now_moves_the_profile_and_labels_are_kept() {
+        let push = |now| Push {
+            files: Vec::new(),
+            labels: vec![("service_name".to_owned(), "a".to_owned())],
+            now,
+            target: Target { url: String::new(), tenant: None },
+        };
+        let file = Profile { time_nanos: 7, ..of_types(&["cpu"]) }.encode_to_vec();
+        let sent = |now| push(now).request(file.clone()).unwrap().series.remove(0);
+        assert_eq!(sent(false).samples[0].raw_profile, file);
+        assert_eq!(sent(false).labels, [pair("service_name", "a"), pair("__name__", "process_cpu")]);
+        let moved = Profile::decode(sent(true).samples[0].raw_profile.clone()).unwrap();
+        assert!(moved.time_nanos > 1_700_000_000_000_000_000);
+        assert_eq!(push(false).request(b"\x07text".to_vec()).unwrap_err().to_string(), "this is no pprof profile");
+    }
+}

@@ -1,0 +1,272 @@
+//! `flamelake query …`: types, labels, series, flame graphs, tops and pprof files.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use flamelake_api::querier::v1::{
+    ProfileTypesRequest, ProfileTypesResponse, SelectMergeProfileRequest, SelectMergeStacktracesRequest,
+    SelectMergeStacktracesResponse, SelectSeriesRequest, SelectSeriesResponse,
+};
+use flamelake_api::types::v1::{LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse};
+use flamelake_config::parse_duration;
+use flamelake_runtime::clock::SystemClock;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::Message as _;
+
+use super::Target;
+use super::client::Client;
+use super::render::{self, Paint};
+use super::time;
+use super::tree::Tree;
+
+/// Points of a series if `--step` is not given.
+const POINTS: i64 = 60;
+
+#[derive(Debug, Args)]
+pub(super) struct Query {
+    #[command(subcommand)]
+    question: Question,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// Profile types that have data.
+    Types,
+    /// Names of labels, or the values of one.
+    Labels {
+        /// The label whose values are listed.
+        name: Option<String>,
+    },
+    /// Totals over time.
+    Series {
+        /// A label to group by. May be repeated.
+        #[arg(long, short = 'g', value_name = "LABEL")]
+        group_by: Vec<String>,
+        /// Time between points; a sixtieth of the range if absent.
+        #[arg(long)]
+        step: Option<String>,
+        /// Most groups shown.
+        #[arg(long, default_value_t = 20)]
+        limit: i64,
+    },
+    /// A merged flame graph as text.
+    Flamegraph {
+        /// Frames below this share of the total are left out.
+        #[arg(long, default_value_t = 0.5, value_name = "PERCENT")]
+        min_percent: f64,
+        /// Frames deeper than this are left out.
+        #[arg(long, default_value_t = 256)]
+        depth: usize,
+    },
+    /// The functions that cost most by themselves.
+    Top {
+        /// Rows shown.
+        #[arg(long, short = 'n', default_value_t = 30)]
+        rows: usize,
+        /// Sorts by cost with everything called, not by own cost.
+        #[arg(long)]
+        cumulative: bool,
+    },
+    /// A merged profile as a pprof file, packed if its name ends with .gz.
+    Pprof {
+        /// The file.
+        #[arg(long, short = 'o', default_value = "profile.pb.gz")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Selection {
+    /// Which series: {service_name="x", namespace=~"a.*"}.
+    #[arg(long, short = 'q', global = true, default_value = "{}", value_name = "SELECTOR")]
+    query: String,
+    /// Profile type as `flamelake query types` lists them; may be left out where there is only one.
+    #[arg(long = "type", short = 't', global = true, value_name = "TYPE")]
+    profile_type: Option<String>,
+    /// Start: now-1h, 2026-11-22T15:00:00Z or Unix seconds.
+    #[arg(long, global = true, default_value = "now-1h", allow_hyphen_values = true)]
+    from: String,
+    /// End, written the same.
+    #[arg(long, global = true, default_value = "now", allow_hyphen_values = true)]
+    until: String,
+}
+
+/// A selection that is complete.
+struct Asked {
+    client: Client,
+    query: String,
+    profile_type: Option<String>,
+    start: i64,
+    end: i64,
+}
+
+impl Query {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let asked = Asked::new(self.selection, &self.target)?;
+        match self.question {
+            Question::Types => asked.types().await,
+            Question::Labels { name } => asked.labels(name).await,
+            Question::Series { group_by, step, limit } => asked.series(group_by, step.as_deref(), limit).await,
+            Question::Flamegraph { min_percent, depth } => asked.flamegraph(min_percent, depth).await,
+            Question::Top { rows, cumulative } => asked.top(rows, cumulative).await,
+            Question::Pprof { output } => asked.pprof(output).await,
+        }
+    }
+}
+
+impl Asked {
+    fn new(selection: Selection, target: &Target) -> anyhow::Result<Self> {
+        let now = SystemClock::shared().unix_nanos() / 1_000_000;
+        let at = |flag: &str, text: &str| time::parse(text, now).map_err(|error| anyhow::anyhow!("--{flag}: {error}"));
+        let (start, end) = (at("from", &selection.from)?, at("until", &selection.until)?);
+        if start > end {
+            bail!("--from {} is after --until {}", selection.from, selection.until);
+        }
+        let Selection { query, profile_type, .. } = selection;
+        Ok(Self { client: target.client()?, query, profile_type, start, end })
+    }
+
+    async fn profile_types(&self) -> anyhow::Result<Vec<String>> {
+        let request = ProfileTypesRequest { start: self.start, end: self.end };
+        let answer: ProfileTypesResponse = self.client.call("querier.v1.QuerierService/ProfileTypes", &request).await?;
+        Ok(answer.profile_types.into_iter().map(|profile_type| profile_type.id).collect())
+    }
+
+    /// The given type, else the only one there is.
+    async fn profile_type(&self) -> anyhow::Result<String> {
+        if let Some(given) = &self.profile_type {
+            return Ok(given.clone());
+        }
+        let mut types = self.profile_types().await?;
+        match types.len() {
+            0 => bail!(
+                "no profiles from {} to {}; look further back with --from",
+                time::show(self.start),
+                time::show(self.end)
+            ),
+            1 => Ok(types.remove(0)),
+            _ => bail!("say which with --type:\n  {}", types.join("\n  ")),
+        }
+    }
+
+    async fn types(&self) -> anyhow::Result<()> {
+        lines(self.profile_types().await?)
+    }
+
+    async fn labels(&self, name: Option<String>) -> anyhow::Result<()> {
+        let (matchers, start, end) = (vec![self.query.clone()], self.start, self.end);
+        let Some(name) = name else {
+            let request = LabelNamesRequest { matchers, start, end };
+            let answer: LabelNamesResponse = self.client.call("querier.v1.QuerierService/LabelNames", &request).await?;
+            return lines(answer.names);
+        };
+        let request = LabelValuesRequest { name, matchers, start, end };
+        let answer: LabelValuesResponse = self.client.call("querier.v1.QuerierService/LabelValues", &request).await?;
+        lines(answer.names)
+    }
+
+    async fn series(&self, group_by: Vec<String>, step: Option<&str>, limit: i64) -> anyhow::Result<()> {
+        let profile_type_id = self.profile_type().await?;
+        let unit = unit_of(&profile_type_id);
+        let step = match step {
+            Some(text) => parse_duration(text)
+                .filter(|step| !step.is_zero())
+                .with_context(|| format!("--step {text:?} is no duration; write 15s or 1m"))?,
+            None => Duration::from_millis(((self.end - self.start) / POINTS).max(1000).unsigned_abs()),
+        };
+        let request = SelectSeriesRequest {
+            profile_type_id,
+            label_selector: self.query.clone(),
+            start: self.start,
+            end: self.end,
+            group_by,
+            step: step.as_secs_f64(),
+            limit: Some(limit),
+            ..SelectSeriesRequest::default()
+        };
+        let answer: SelectSeriesResponse = self.client.call("querier.v1.QuerierService/SelectSeries", &request).await?;
+        let grid = render::Grid { start: self.start, end: self.end, step_ms: step.as_millis() as i64 };
+        out(&render::series(&answer.series, &grid, &unit))
+    }
+
+    async fn tree(&self) -> anyhow::Result<(Tree, String)> {
+        let profile_type_id = self.profile_type().await?;
+        let unit = unit_of(&profile_type_id);
+        let request = SelectMergeStacktracesRequest {
+            profile_type_id,
+            label_selector: self.query.clone(),
+            start: self.start,
+            end: self.end,
+            ..SelectMergeStacktracesRequest::default()
+        };
+        let answer: SelectMergeStacktracesResponse =
+            self.client.call("querier.v1.QuerierService/SelectMergeStacktraces", &request).await?;
+        let graph = answer.flamegraph.unwrap_or_default();
+        Ok((Tree::of(&graph).context("the server's flame graph is not understood")?, unit))
+    }
+
+    async fn flamegraph(&self, min_percent: f64, depth: usize) -> anyhow::Result<()> {
+        let (tree, unit) = self.tree().await?;
+        out(&render::flamegraph(&tree, &unit, min_percent, depth, paint()))
+    }
+
+    async fn top(&self, rows: usize, cumulative: bool) -> anyhow::Result<()> {
+        let (tree, unit) = self.tree().await?;
+        out(&render::top(&tree, &unit, rows, cumulative))
+    }
+
+    async fn pprof(&self, output: PathBuf) -> anyhow::Result<()> {
+        let request = SelectMergeProfileRequest {
+            profile_type_id: self.profile_type().await?,
+            label_selector: self.query.clone(),
+            start: self.start,
+            end: self.end,
+            ..SelectMergeProfileRequest::default()
+        };
+        // The answer is a pprof file as it comes.
+        let body = request.encode_to_vec();
+        let profile = self.client.call_raw("querier.v1.QuerierService/SelectMergeProfile", body).await?;
+        let bytes = if output.extension().is_some_and(|extension| extension == "gz") {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+            packed.write_all(&profile)?;
+            packed.finish()?
+        } else {
+            profile.to_vec()
+        };
+        std::fs::write(&output, &bytes).with_context(|| format!("write {}", output.display()))?;
+        out(&format!("wrote {} ({} bytes)\n", output.display(), bytes.len()))
+    }
+}
+
+/// The third part of a profile type.
+fn unit_of(profile_type: &str) -> String {
+    profile_type.split(':').nth(2).unwrap_or_default().to_owned()
+}
+
+fn paint() -> Paint {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        Paint::Colours
+    } else {
+        Paint::Plain
+    }
+}
+
+fn lines(texts: Vec<String>) -> anyhow::Result<()> {
+    out(&texts.into_iter().map(|text| text + "\n").collect::<String>())
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
+pub(super) fn out(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
