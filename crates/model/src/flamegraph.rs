@@ -59,7 +59,8 @@ impl Names {
         children: impl Fn(usize) -> std::ops::Range<usize>,
     ) -> Self {
         let mut names = Self { texts: vec!["total".to_owned()], indexes: vec![0; count] };
-        let mut seen: HashMap<&str, i64> = HashMap::from([("", 0), ("total", 0)]);
+        let mut seen: HashMap<&str, i64, foldhash::fast::RandomState> = HashMap::default();
+        seen.extend([("", 0), ("total", 0)]);
         let mut stack = vec![0];
         while let Some(at) = stack.pop() {
             let next = names.texts.len() as i64;

@@ -2,7 +2,7 @@
 
 use crate::StatusError;
 use crate::flamegraph::Names;
-use crate::tree::{OTHER, ROOT, Tree, threshold};
+use crate::tree::{Drawn, OTHER, ROOT, Tree, threshold};
 
 /// Bars level by level; level 0 is the virtual root, named `total`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,8 @@ impl FlameGraphDiff {
 fn bars<'a>(union: &'a Tree, values: &[Vec<i64>; 2], totals: &[Vec<i64>; 2], max_nodes: Option<usize>) -> Vec<Bar<'a>> {
     let heavier: Vec<i64> = totals[0].iter().zip(&totals[1]).map(|(left, right)| *left.max(right)).collect();
     let min = threshold(&heavier, max_nodes);
-    let (starts, runs) = union.children();
+    let drawn = Drawn::new(union, |node| heavier[node] != 0 && heavier[node] >= min);
+    let cuts = [0, 1].map(|side: usize| drawn.cuts(union, &totals[side]));
     let bar = |at: u32| Bar {
         name: union.name_of(at),
         sides: [0, 1].map(|side| Side { total: totals[side][at as usize], value: values[side][at as usize] }),
@@ -66,15 +67,11 @@ fn bars<'a>(union: &'a Tree, values: &[Vec<i64>; 2], totals: &[Vec<i64>; 2], max
     while at < bars.len() {
         let start = bars.len();
         if let Some(source) = sources[at] {
-            let mut cut = [0_i64; 2];
-            for &child in &runs[starts[source as usize] as usize..starts[source as usize + 1] as usize] {
-                if heavier[child as usize] >= min {
-                    bars.push(bar(child));
-                    sources.push(Some(child));
-                } else {
-                    cut = [0, 1].map(|side| cut[side].wrapping_add(totals[side][child as usize]));
-                }
+            for &child in drawn.children(source) {
+                bars.push(bar(child));
+                sources.push(Some(child));
             }
+            let cut = [0, 1].map(|side: usize| cuts[side][drawn.slot(source)]);
             if cut != [0, 0] {
                 bars.push(Bar { name: OTHER, sides: cut.map(|sum| Side { total: sum, value: sum }), children: 0..0 });
                 sources.push(None);

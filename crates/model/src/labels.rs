@@ -35,6 +35,9 @@ pub mod label_name {
     pub const UNKNOWN_SERVICE: &str = "unknown_service";
 }
 
+/// Up to this many labels, [`Labels::get`] looks at one after the other.
+const SCAN_MAX: usize = 16;
+
 /// One name and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
@@ -60,7 +63,40 @@ impl Labels {
 
     /// The value of a label; `None` when absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.binary_search_by(|label| label.name.as_ref().cmp(name)).ok().map(|i| self.0[i].value.as_ref())
+        // Comparing for equality looks at lengths first, which for the usual dozen of labels beats a binary search.
+        let at = if self.0.len() <= SCAN_MAX {
+            self.0.iter().position(|label| *label.name == *name)
+        } else {
+            self.0.binary_search_by(|label| label.name.as_ref().cmp(name)).ok()
+        };
+        at.map(|at| self.0[at].value.as_ref())
+    }
+
+    /// Only the labels that `keep` accepts.
+    #[must_use]
+    pub fn filtered(&self, mut keep: impl FnMut(&Label) -> bool) -> Self {
+        if self.iter().all(&mut keep) {
+            return self.clone();
+        }
+        Self(self.iter().filter(|label| keep(label)).cloned().collect())
+    }
+
+    /// Only the labels with these names.
+    #[must_use]
+    pub fn only<N: AsRef<str>>(&self, names: &[N]) -> Self {
+        self.filtered(|label| names.iter().any(|name| *label.name == *name.as_ref()))
+    }
+
+    /// All labels but those with these names.
+    #[must_use]
+    pub fn without<N: AsRef<str>>(&self, names: &[N]) -> Self {
+        self.filtered(|label| !names.iter().any(|name| *label.name == *name.as_ref()))
+    }
+
+    /// Labels that both sets have with the same value.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.filtered(|label| other.get(&label.name) == Some(&*label.value))
     }
 
     /// The value of a label, empty when absent: selectors see it so.
@@ -141,6 +177,23 @@ impl LabelsBuilder {
         self
     }
 
+    /// Takes a label out; its value if it was there.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<str>> {
+        let at = self.0.binary_search_by(|label| label.name.as_ref().cmp(name)).ok()?;
+        Some(self.0.remove(at).value)
+    }
+
+    /// The value of a label so far.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.binary_search_by(|label| label.name.as_ref().cmp(name)).ok().map(|at| self.0[at].value.as_ref())
+    }
+
+    /// Drops every label that `keep` refuses.
+    pub fn retain(&mut self, keep: impl FnMut(&Label) -> bool) -> &mut Self {
+        self.0.retain(keep);
+        self
+    }
+
     /// The finished set.
     pub fn build(self) -> Labels {
         Labels(self.0.into())
@@ -156,5 +209,30 @@ mod tests {
         let labels = Labels::from_pairs([("b", "1"), ("a", "2"), ("b", "3"), ("c", "")]);
         assert_eq!(labels.to_string(), r#"{a="2", b="3"}"#);
         assert_eq!(labels.get("c"), None);
+    }
+
+    #[test]
+    fn sets_are_reduced() {
+        let labels = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]);
+        assert_eq!(labels.only(&["c", "a", "x"]).to_string(), r#"{a="1", c="3"}"#);
+        assert_eq!(labels.without(&["c", "x"]).to_string(), r#"{a="1", b="2"}"#);
+        let other = Labels::from_pairs([("a", "1"), ("b", "9"), ("d", "4")]);
+        assert_eq!(labels.intersection(&other).to_string(), r#"{a="1"}"#);
+        let mut builder = LabelsBuilder::from_labels(&labels);
+        assert_eq!(
+            (builder.remove("b").as_deref(), builder.remove("b"), builder.get("a")),
+            (Some("2"), None, Some("1"))
+        );
+        assert_eq!(builder.retain(|label| &*label.name != "a").clone().build().to_string(), r#"{c="3"}"#);
+    }
+
+    #[test]
+    fn large_sets_are_searched_alike() {
+        let pairs: Vec<(String, String)> = (1..=40).map(|at| (format!("n{at}"), format!("v{at}"))).collect();
+        for count in [1, 16, 17, 40] {
+            let labels = Labels::from_pairs(pairs[..count].iter().map(|(name, value)| (name, value)));
+            assert!(pairs[..count].iter().all(|(name, value)| labels.get(name) == Some(value.as_str())), "{count}");
+            assert_eq!(labels.get("n0"), None);
+        }
     }
 }

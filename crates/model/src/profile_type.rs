@@ -23,7 +23,8 @@ impl ProfileType {
     /// Parses an id of five parts; a sixth part is accepted and dropped, as the contract says. No part is checked for emptiness.
     pub fn parse(id: &str) -> Result<Self, ProfileTypeError> {
         let parts: Vec<&str> = id.split(':').collect();
-        let (5 | 6, [name, sample_type, sample_unit, period_type, period_unit, ..]) = (parts.len(), parts.as_slice()) else {
+        let (5 | 6, [name, sample_type, sample_unit, period_type, period_unit, ..]) = (parts.len(), parts.as_slice())
+        else {
             return Err(ProfileTypeError { parts: parts.len(), id: id.to_owned() });
         };
         Ok(Self {

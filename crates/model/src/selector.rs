@@ -1,18 +1,20 @@
 //! Prometheus vector selectors: which series a question is about (contract `query.md` section 3).
 
 mod parse;
+mod regex;
 
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
-
+use self::regex::Pattern;
 use crate::{Labels, StatusError};
 
 /// Longest selector.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// Most memory of one compiled regular expression.
-const REGEX_BYTES_MAX: usize = 10 << 20;
+/// Most matchers of one selector.
+const MATCHERS_MAX: usize = 512;
+/// Most regular expressions of one selector that are more than a list of literals: each may cost megabytes.
+const REGEXES_MAX: usize = 64;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +48,7 @@ pub struct Matcher {
     op: MatchOp,
     value: Arc<str>,
     /// Of [`MatchOp::Matches`] and [`MatchOp::MatchesNot`].
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 impl PartialEq for Matcher {
@@ -60,11 +62,16 @@ impl Eq for Matcher {}
 impl Matcher {
     /// Builds a matcher; `invalid_argument` when the value is no regular expression and should be one.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, StatusError> {
-        let regex = match op {
+        if value.len() > TEXT_BYTES_MAX {
+            return Err(StatusError::invalid_argument(format!(
+                "a matcher's value is longer than {TEXT_BYTES_MAX} bytes"
+            )));
+        }
+        let pattern = match op {
             MatchOp::Matches | MatchOp::MatchesNot => Some(compile(value)?),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
-        Ok(Self { name: name.into(), op, value: value.into(), regex })
+        Ok(Self { name: name.into(), op, value: value.into(), pattern })
     }
 
     /// The label's name.
@@ -84,30 +91,30 @@ impl Matcher {
 
     /// Does a label with this value match? Empty = the label is missing.
     pub fn matches_value(&self, value: &str) -> bool {
-        match (self.op, &self.regex) {
+        match (self.op, &self.pattern) {
             (MatchOp::Equal, _) => *self.value == *value,
             (MatchOp::NotEqual, _) => *self.value != *value,
-            (MatchOp::Matches, Some(regex)) => regex.is_match(value),
-            (MatchOp::MatchesNot, Some(regex)) => !regex.is_match(value),
+            (MatchOp::Matches, Some(pattern)) => pattern.is_match(value),
+            (MatchOp::MatchesNot, Some(pattern)) => !pattern.is_match(value),
             (MatchOp::Matches | MatchOp::MatchesNot, None) => false,
         }
     }
+
+    /// Does it need the regular expression engine?
+    fn is_costly(&self) -> bool {
+        matches!(self.pattern, Some(Pattern::Regex(_)))
+    }
 }
 
-/// Anchored at both ends, the dot matches newlines too.
-fn compile(pattern: &str) -> Result<Regex, StatusError> {
-    let config = Regex::config().nfa_size_limit(Some(REGEX_BYTES_MAX)).hybrid_cache_capacity(1 << 20);
-    let build = |pattern: &str| Regex::builder().configure(config.clone()).build(pattern);
-    // Alone first, so that `a)(b` does not become right by the wrapping.
-    build(pattern)
-        .and_then(|_| build(&format!("^(?s:{pattern})$")))
+fn compile(pattern: &str) -> Result<Pattern, StatusError> {
+    Pattern::compile(pattern)
         .map_err(|error| StatusError::invalid_argument(format!("error parsing regexp {pattern:?}: {error}")))
 }
 
-/// A conjunction of label matchers. The default one matches everything.
+/// A conjunction of label matchers. The default one matches everything. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    matchers: Vec<Matcher>,
+    matchers: Arc<[Matcher]>,
 }
 
 impl Selector {
@@ -116,12 +123,17 @@ impl Selector {
         if text.len() > TEXT_BYTES_MAX {
             return Err(StatusError::invalid_argument(format!("the selector is longer than {TEXT_BYTES_MAX} bytes")));
         }
-        parse::parse(text).map(|matchers| Self { matchers })
+        parse::parse(text).map(Self::from_matchers)
     }
 
     /// From matchers.
     pub fn from_matchers(matchers: Vec<Matcher>) -> Self {
-        Self { matchers }
+        Self { matchers: matchers.into() }
+    }
+
+    /// Everything, as `{}`.
+    pub fn all() -> Self {
+        Self::default()
     }
 
     /// Its matchers in the order they were written.
@@ -136,9 +148,22 @@ impl Selector {
 
     /// Both must match.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.matchers.extend(other.matchers);
-        self
+    pub fn and(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return if self.is_empty() { other } else { self };
+        }
+        let mut matchers = self.matchers.to_vec();
+        for matcher in other.matchers.iter().filter(|matcher| !self.matchers.contains(matcher)) {
+            matchers.push(matcher.clone());
+        }
+        Self::from_matchers(matchers)
+    }
+
+    /// The same, and the label `name` must have this value.
+    #[must_use]
+    pub fn with_equal(self, name: &str, value: &str) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.and(Self::from_matchers(vec![Matcher { name, op: MatchOp::Equal, value, pattern: None }]))
     }
 
     /// Does the label set match? A missing label counts as empty.
@@ -158,7 +183,13 @@ impl fmt::Display for Selector {
         f.write_str("{")?;
         for (i, matcher) in self.matchers.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
-            write!(f, "{comma}{}{}{}", quote(&matcher.name), matcher.op.as_str(), quote(&matcher.value))?;
+            f.write_str(comma)?;
+            if parse::is_plain_name(&matcher.name) {
+                f.write_str(&matcher.name)?;
+            } else {
+                f.write_str(&quote(&matcher.name))?;
+            }
+            write!(f, "{}{}", matcher.op.as_str(), quote(&matcher.value))?;
         }
         f.write_str("}")
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::query::{PartialExemplar, PartialPoint, PartialTimeSeries};
 use crate::TimestampMs;
+use crate::query::{PartialExemplar, PartialPoint, PartialTimeSeries};
 
 /// Merges the series of all parts; sorted by group, points ascending. The order of the parts does not matter.
 pub fn merge_time_series(parts: impl IntoIterator<Item = Vec<PartialTimeSeries>>) -> Vec<PartialTimeSeries> {
@@ -35,4 +35,53 @@ fn merge_point(into: &mut PartialPoint, point: PartialPoint) {
 /// The higher value; of equal ones the smaller id.
 fn better(left: PartialExemplar, right: PartialExemplar) -> PartialExemplar {
     if (right.value, left.profile_id) > (left.value, right.profile_id) { right } else { left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Labels, ProfileId};
+
+    fn series(group: &str, points: &[(i64, i64, u8)]) -> PartialTimeSeries {
+        let point = |(at, sum, id): &(i64, i64, u8)| PartialPoint {
+            timestamp: TimestampMs(*at),
+            sum: *sum,
+            profiles: 1,
+            exemplar: Some(PartialExemplar {
+                timestamp: TimestampMs(*at),
+                profile_id: ProfileId([*id; 16]),
+                value: *sum,
+                labels: Labels::default(),
+            }),
+        };
+        PartialTimeSeries { group: vec![Some(group.to_owned())], points: points.iter().map(point).collect() }
+    }
+
+    fn text(series: &[PartialTimeSeries]) -> String {
+        let point = |point: &PartialPoint| {
+            let id = point.exemplar.as_ref().map_or(0, |exemplar| exemplar.profile_id.0[0]);
+            format!("{}:{}/{}#{id}", point.timestamp, point.sum, point.profiles)
+        };
+        let line = |series: &PartialTimeSeries| {
+            let points: Vec<String> = series.points.iter().map(point).collect();
+            format!("{} {}", series.group[0].as_deref().unwrap_or("-"), points.join(" "))
+        };
+        series.iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn parts_merge_in_any_order() {
+        let parts = [
+            vec![series("b", &[(10, 1, 1), (30, 5, 9)])],
+            vec![series("a", &[(10, 2, 2)]), series("b", &[(20, 3, 3), (30, 5, 4)])],
+            vec![series("b", &[(30, 4, 1)])],
+        ];
+        let expected = "a 10:2/1#2, b 10:1/1#1 20:3/1#3 30:14/3#4";
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            assert_eq!(text(&merge_time_series(order.map(|at| parts[at].clone()))), expected);
+        }
+        let [first, second, third] = parts;
+        let nested = merge_time_series([merge_time_series([third, first]), second]);
+        assert_eq!(text(&nested), expected);
+    }
 }

@@ -1,7 +1,13 @@
 //! The grammar: `name{matcher,…,}` where either half may be missing, strings as in Go.
 
-use super::{MatchOp, Matcher};
+use super::{MATCHERS_MAX, MatchOp, Matcher, REGEXES_MAX};
 use crate::{StatusError, label_name};
+
+/// May a label name stand without quotes?
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let mut parser = Parser { text: name, at: 0 };
+    parser.identifier(false).is_some_and(|plain| plain == name)
+}
 
 /// Matchers of a selector's text.
 pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, StatusError> {
@@ -95,6 +101,7 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
             matchers.push(self.matcher()?);
+            self.check_bounds(matchers)?;
             self.skip_space();
             if self.take('}') {
                 return Ok(());
@@ -103,6 +110,17 @@ impl<'a> Parser<'a> {
                 return Err(self.unexpected("\",\" or \"}\""));
             }
         }
+    }
+
+    fn check_bounds(&self, matchers: &[Matcher]) -> Result<(), StatusError> {
+        if matchers.len() > MATCHERS_MAX {
+            return Err(self.error(&format!("more than {MATCHERS_MAX} matchers")));
+        }
+        let last_is_costly = matchers.last().is_some_and(Matcher::is_costly);
+        if last_is_costly && matchers.iter().filter(|matcher| matcher.is_costly()).count() > REGEXES_MAX {
+            return Err(self.error(&format!("more than {REGEXES_MAX} regular expressions")));
+        }
+        Ok(())
     }
 
     fn matcher(&mut self) -> Result<Matcher, StatusError> {
@@ -115,6 +133,9 @@ impl<'a> Parser<'a> {
         self.skip_space();
         if quoted && self.peek().is_some_and(|char| matches!(char, ',' | '}')) {
             return Matcher::new(label_name::NAME, MatchOp::Equal, &name);
+        }
+        if name.is_empty() {
+            return Err(self.error("a label name is empty"));
         }
         let op = self.operator()?;
         self.skip_space();

@@ -52,9 +52,31 @@ fn names_strings_and_space() {
 #[test]
 fn mistakes() {
     for bad in [
-        "", "{", "}", "{a}", "{a=\"b\"", "{a=b}", "{a=~\"(\"}", "{a=~\"a)(b\"}", "offset 5m", "{a=\"b\"} offset 5m",
-        "rate({})", "{a==\"b\"}", "{a=\"b\",,}", "{,}", "{a=\"b\"}{c=\"d\"}", "not a selector", "{a=\"b\"}[5m]",
-        "{a=\"b\"} @ 1", "{1a=\"b\"}", "{a=\"b}", "{a=\"\\q\"}", "{a=\"\\xff\"}", "x{__name__=\"x\"}", "{a:b=\"c\"}", "5",
+        "",
+        "{",
+        "}",
+        "{a}",
+        "{a=\"b\"",
+        "{a=b}",
+        "{a=~\"(\"}",
+        "{a=~\"a)(b\"}",
+        "offset 5m",
+        "{a=\"b\"} offset 5m",
+        "rate({})",
+        "{a==\"b\"}",
+        "{a=\"b\",,}",
+        "{,}",
+        "{a=\"b\"}{c=\"d\"}",
+        "not a selector",
+        "{a=\"b\"}[5m]",
+        "{a=\"b\"} @ 1",
+        "{1a=\"b\"}",
+        "{a=\"b}",
+        "{a=\"\\q\"}",
+        "{a=\"\\xff\"}",
+        "x{__name__=\"x\"}",
+        "{a:b=\"c\"}",
+        "5",
     ] {
         let error = Selector::parse(bad).unwrap_err();
         assert_eq!(error.code, crate::ErrorCode::InvalidArgument, "{bad:?}");

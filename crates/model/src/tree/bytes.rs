@@ -1,6 +1,7 @@
 //! Tree bytes (contract `query.md` section 6): nodes in pre-order, siblings last to first, self values only.
 
-use super::TreeView;
+use super::varint::{Reader, put_varint};
+use super::{OTHER, ROOT, Tree, TreeDecodeError, TreeView};
 
 impl TreeView<'_> {
     /// The public byte form; no bytes for an empty tree.
@@ -16,23 +17,56 @@ impl TreeView<'_> {
             bytes.extend_from_slice(node.name.as_bytes());
             put_varint(&mut bytes, node.value as u64);
             put_varint(&mut bytes, u64::from(node.children_len));
-            stack.extend(self.by_name(at));
+            self.push_by_name(at, &mut stack);
         }
         bytes
     }
 
-    /// Children in plain order of name bytes: here `other` has no place of its own.
-    fn by_name(&self, at: usize) -> Vec<usize> {
-        let mut children: Vec<usize> = self.child_indexes(at).collect();
-        children.sort_by(|left, right| self.nodes()[*left].name.cmp(self.nodes()[*right].name));
-        children
+    /// Children in plain order of name bytes: here `other`, drawn last, has no place of its own.
+    fn push_by_name(&self, at: usize, stack: &mut Vec<usize>) {
+        let children = self.child_indexes(at);
+        let base = stack.len();
+        stack.extend(children.clone());
+        if children.clone().next_back().is_some_and(|last| self.nodes()[last].name == OTHER) {
+            let place = self.nodes()[children].partition_point(|node| node.name < OTHER);
+            // Right of its place all are greater up to `other` itself, which was put last.
+            stack[base + place..].rotate_right(1);
+        }
     }
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
+impl Tree {
+    /// Reads tree bytes. Fewer than two bytes are an empty tree; siblings may stand in any order.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TreeDecodeError> {
+        let mut tree = Self::default();
+        if bytes.len() < 2 {
+            return Ok(tree);
+        }
+        let mut reader = Reader::new(bytes);
+        let (_, _, children) = node(&mut reader)?;
+        // Ancestors that still miss children.
+        let mut path = vec![(ROOT, children)];
+        while let Some((parent, missing)) = path.last_mut() {
+            if *missing == 0 {
+                path.pop();
+                continue;
+            }
+            *missing -= 1;
+            let parent = *parent;
+            let (name, value, children) = node(&mut reader)?;
+            let name = tree.names.intern(name);
+            let own = tree.child(parent, name);
+            tree.add_value(own, value);
+            path.push((own, children));
+        }
+        if reader.left() > 0 {
+            return Err(reader.error("bytes follow its end"));
+        }
+        Ok(tree)
     }
-    bytes.push(value as u8);
+}
+
+/// Name, self value and number of children, each of which takes three bytes at least.
+fn node<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, i64, usize), TreeDecodeError> {
+    Ok((reader.text()?, reader.varint()? as i64, reader.count(3)?))
 }

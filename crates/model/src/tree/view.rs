@@ -1,5 +1,6 @@
 //! A tree as it is drawn: sorted, cut once by the threshold rule (contract `query.md` section 5).
 
+use super::drawn::Drawn;
 use super::{ROOT, Tree, threshold};
 
 /// What cut siblings are summed into.
@@ -12,7 +13,7 @@ pub struct ViewNode<'a> {
     pub name: &'a str,
     /// Its own value, with what was cut beside a real `other`.
     pub value: i64,
-    /// With all below it.
+    /// With all below it. Never 0 but for the virtual root of an empty tree.
     pub total: i64,
     /// First of its children in [`TreeView::nodes`]; they follow each other.
     pub children_start: u32,
@@ -29,22 +30,22 @@ pub struct TreeView<'a> {
 impl<'a> TreeView<'a> {
     pub(super) fn new(tree: &'a Tree, max_nodes: Option<usize>) -> Self {
         let totals = tree.totals();
-        let (starts, runs) = tree.children();
         let min = threshold(&totals[1..], max_nodes);
-        let root = ViewNode { name: "", value: 0, total: totals[ROOT as usize], children_start: 1, children_len: 0 };
-        let (mut nodes, mut sources) = (vec![root], vec![Some(ROOT)]);
+        let drawn = Drawn::new(tree, |node| totals[node] != 0 && totals[node] >= min);
+        let cuts = drawn.cuts(tree, &totals);
+        let mut view = Builder { tree, totals: &totals, nodes: Vec::with_capacity(drawn.len()), sources: Vec::new() };
+        view.push(ROOT, 0);
         let mut at = 0;
-        while at < nodes.len() {
-            let children_start = nodes.len() as u32;
-            if let Some(source) = sources[at] {
-                let all = &runs[starts[source as usize] as usize..starts[source as usize + 1] as usize];
-                push_children(tree, &totals, all, min, &mut nodes, &mut sources);
+        while at < view.nodes.len() {
+            let children_start = view.nodes.len() as u32;
+            if let Some(source) = view.sources[at] {
+                view.push_children(drawn.children(source), cuts[drawn.slot(source)]);
             }
-            nodes[at].children_start = children_start;
-            nodes[at].children_len = nodes.len() as u32 - children_start;
+            view.nodes[at].children_start = children_start;
+            view.nodes[at].children_len = view.nodes.len() as u32 - children_start;
             at += 1;
         }
-        Self { nodes }
+        Self { nodes: view.nodes }
     }
 
     /// All nodes, the virtual root first.
@@ -64,38 +65,37 @@ impl<'a> TreeView<'a> {
     }
 }
 
-fn push_children<'a>(
+/// Nodes drawn so far, with the tree's node that each shows; a leaf made of cut siblings shows none.
+struct Builder<'a, 'b> {
     tree: &'a Tree,
-    totals: &[i64],
-    all: &[u32],
-    min: i64,
-    nodes: &mut Vec<ViewNode<'a>>,
-    sources: &mut Vec<Option<u32>>,
-) {
-    let node = |at: u32, more: i64| ViewNode {
-        name: tree.name_of(at),
-        value: tree.nodes[at as usize].value.wrapping_add(more),
-        total: totals[at as usize].wrapping_add(more),
-        children_start: 0,
-        children_len: 0,
-    };
-    let (mut cut, mut any_cut, mut real_other) = (0_i64, false, None);
-    for &child in all {
-        if totals[child as usize] < min {
-            cut = cut.wrapping_add(totals[child as usize]);
-            any_cut = true;
-        } else if tree.name_of(child) == OTHER {
-            real_other = Some(child);
-        } else {
-            nodes.push(node(child, 0));
-            sources.push(Some(child));
-        }
+    totals: &'b [i64],
+    nodes: Vec<ViewNode<'a>>,
+    sources: Vec<Option<u32>>,
+}
+
+impl Builder<'_, '_> {
+    fn push(&mut self, node: u32, more: i64) {
+        self.nodes.push(ViewNode {
+            name: self.tree.name_of(node),
+            value: self.tree.nodes[node as usize].value.wrapping_add(more),
+            total: self.totals[node as usize].wrapping_add(more),
+            children_start: 0,
+            children_len: 0,
+        });
+        self.sources.push(Some(node));
     }
-    if let Some(other) = real_other {
-        nodes.push(node(other, cut));
-        sources.push(Some(other));
-    } else if any_cut {
-        nodes.push(ViewNode { name: OTHER, value: cut, total: cut, children_start: 0, children_len: 0 });
-        sources.push(None);
+
+    /// Draws children in order of names; a real `other` comes last and takes what is cut beside it.
+    fn push_children(&mut self, children: &[u32], cut: i64) {
+        let real_other = children.iter().copied().find(|child| self.tree.name_of(*child) == OTHER);
+        for &child in children.iter().filter(|child| Some(**child) != real_other) {
+            self.push(child, 0);
+        }
+        if let Some(other) = real_other {
+            self.push(other, cut);
+        } else if cut != 0 {
+            self.nodes.push(ViewNode { name: OTHER, value: cut, total: cut, children_start: 0, children_len: 0 });
+            self.sources.push(None);
+        }
     }
 }
