@@ -1,7 +1,7 @@
 //! Sample labels become series (contract `ingest.md` section 1.5), then series become frames, one a service.
 //!
 //! In two steps, so that the caller relabels and validates the labels of each group in between: [`split`] lists the groups,
-//! [`FrameWriter`] merges those that ended with equal labels and writes only what their samples use.
+//! `FrameWriter` merges those that ended with equal labels and writes only what their samples use.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ pub(crate) fn split(
     normalised: &Normalised,
     series: &[(String, String)],
 ) -> Split {
-    let text = |at: u32| texts.get(profile.strings[at as usize]);
+    let text = |at: u32| texts.get(profile.strings.get(at as usize).copied().unwrap_or_default());
     let used = used_sets(normalised);
     let mut split = Split { groups: Vec::new(), sets: vec![SetIds::default(); used.len()] };
     let mut numbers: HashMap<Vec<(u32, u32)>, u32, foldhash::fast::RandomState> = HashMap::default();

@@ -42,7 +42,7 @@ impl<'a> Writer<'a> {
             writer.mappings[builder.locations[at].mapping as usize] = 0;
             builder.location_lines(at as u32).iter().for_each(|line| writer.functions[line.function as usize] = 0);
         }
-        [&mut writer.locations, &mut writer.functions, &mut writer.mappings].into_iter().for_each(number);
+        [&mut writer.locations, &mut writer.functions, &mut writer.mappings].into_iter().for_each(|used| number(used));
         writer
     }
 
@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Numbers from 1 in order.
-fn number(used: &mut Vec<u32>) {
+fn number(used: &mut [u32]) {
     let mut next = 0;
     for at in used.iter_mut().filter(|at| **at != ABSENT) {
         next += 1;
