@@ -2,29 +2,18 @@
 
 use std::time::Duration;
 
-/// How the catalog is kept.
-#[derive(Clone, Debug)]
-pub struct CatalogConfig {
-    /// `catalog.delete-delay`: how long removed blocks and old commits stay; twice the longest sleep of a process or error of a clock.
-    pub delete_delay: Duration,
-    /// `catalog.orphan-grace`: a block that was uploaded and not committed for so long is garbage.
-    pub orphan_grace: Duration,
-    /// `catalog.checkpoint-every`: commits between two checkpoints.
-    pub checkpoint_every: u64,
-    /// `catalog.cached-tenants-max`: states kept in memory.
-    pub cached_tenants_max: usize,
-    /// `catalog.cached-blocks-max`: blocks in all states kept in memory.
-    pub cached_blocks_max: usize,
-}
-
-impl Default for CatalogConfig {
-    fn default() -> Self {
-        Self {
-            delete_delay: Duration::from_secs(2 * 3600),
-            orphan_grace: Duration::from_secs(24 * 3600),
-            checkpoint_every: 64,
-            cached_tenants_max: 10_000,
-            cached_blocks_max: 1_000_000,
-        }
+flamelake_config::section! {
+    /// The catalog: which blocks of a tenant count.
+    pub struct CatalogConfig {
+        /// How long removed blocks and old commits stay: twice the longest sleep of a process or error of a clock.
+        "catalog.delete-delay" => pub delete_delay: Duration = Duration::from_secs(2 * 3600),
+        /// A block that was uploaded and not committed for so long is garbage.
+        "catalog.orphan-grace" => pub orphan_grace: Duration = Duration::from_secs(24 * 3600),
+        /// Commits between two checkpoints.
+        "catalog.checkpoint-every" => pub checkpoint_every: u64 = 64,
+        /// Tenants whose state is kept in memory.
+        "catalog.cached-tenants-max" => pub cached_tenants_max: usize = 10_000,
+        /// Blocks in all states kept in memory.
+        "catalog.cached-blocks-max" => pub cached_blocks_max: usize = 1_000_000,
     }
 }

@@ -13,7 +13,7 @@ use flamelake_catalog::{
 use flamelake_model::{Coded, ErrorCode, TenantId};
 use flamelake_object_storage::faulty::{Fault, Faults, FaultyStore, Operation};
 use flamelake_object_storage::{Bucket, BucketDeps, RetryPolicy};
-use flamelake_runtime::clock::{Clock, SharedClock, SystemClock};
+use flamelake_runtime::clock::{SharedClock, SystemClock};
 use flamelake_testkit::FakeClock;
 use object_store::memory::InMemory;
 use prometheus::Registry;
@@ -273,7 +273,7 @@ async fn confirming_costs_one_request() {
     }
     let listings =
         registry.gather().into_iter().find(|family| family.name() == "flamelake_catalog_listings_total").unwrap();
-    assert_eq!(listings.get_metric()[0].get_counter().value() as u64, 1, "listed once, when the tenant was met");
+    assert_eq!(listings.get_metric()[0].get_counter().get_value() as u64, 1, "listed once, when the tenant was met");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flamelake_block::meta::{BlockMeta, LogRange};
-use flamelake_catalog::{CatalogConfig, CatalogState, CatalogStore, Commit, CommitOutcome, StoredCommit, Ulid};
+use flamelake_catalog::{CatalogConfig, CatalogState, CatalogStore, Commit, StoredCommit, Ulid};
 use flamelake_model::TenantId;
 use flamelake_object_storage::faulty::{Fault, Faults, FaultyStore, Operation};
 use flamelake_object_storage::{Bucket, BucketDeps, RetryPolicy};

@@ -1,39 +1,28 @@
-//! The keys `log.*`.
+//! The keys of the log.
 
 use std::time::Duration;
 
-/// How the log is written.
-#[derive(Clone, Debug)]
-pub struct JournalConfig {
-    /// `log.url`: `file://<folder>` (relative allowed) for one machine, `bucket` for the bucket of `storage.*`.
-    pub url: String,
-    /// `log.flush-interval`: least time between the starts of two writes; 0 = 2 ms on a disk, 250 ms on a bucket.
-    pub flush_interval: Duration,
-    /// `log.flush-bytes`: a group of so many bytes is closed while the one before it is still being written.
-    pub flush_bytes: u64,
-    /// `log.queue-bytes`: bytes that wait or are being written; more is refused with `unavailable`.
-    pub queue_bytes: u64,
-    /// `log.queue-entries`: pushes that wait; more are refused with `unavailable`.
-    pub queue_entries: u64,
-    /// `log.bytes-max`: log that no block covers yet; beyond it pushes get `resource_exhausted`.
-    pub bytes_max: u64,
-    /// `log.file-bytes`: a file of the log is rotated at this size.
-    pub file_bytes: u64,
-    /// `log.tombstone-keep`: how long the end mark of a sealed log is kept in a bucket; twice the longest sleep of a process or error of a clock.
-    pub tombstone_keep: Duration,
-}
+use flamelake_config::ByteSize;
 
-impl Default for JournalConfig {
-    fn default() -> Self {
-        Self {
-            url: "file://./data/log".to_owned(),
-            flush_interval: Duration::ZERO,
-            flush_bytes: 8 << 20,
-            queue_bytes: 128 << 20,
-            queue_entries: 10_000,
-            bytes_max: 8 << 30,
-            file_bytes: 64 << 20,
-            tombstone_keep: Duration::from_secs(30 * 24 * 3600),
-        }
+flamelake_config::section! {
+    /// The log: what makes a push durable before it is acknowledged.
+    pub struct JournalConfig {
+        /// `file://<folder>` (relative allowed) for one machine, `bucket` for the bucket of `storage.*`. Empty = beside the blocks if these lie
+        /// in a folder, else `bucket`.
+        "log.url" => pub url: String = String::new(),
+        /// Least time between the starts of two writes. 0 = 2 ms on a disk, 250 ms on a bucket.
+        "log.flush-interval" => pub flush_interval: Duration = Duration::ZERO,
+        /// A group of so many bytes is closed while the one before it is still being written; at most 64 MiB.
+        "log.flush-bytes" => pub flush_bytes: ByteSize = ByteSize(8 << 20),
+        /// Bytes that wait or are being written; more is refused with `unavailable`.
+        "log.queue-bytes" => pub queue_bytes: ByteSize = ByteSize(128 << 20),
+        /// Pushes that wait; more are refused with `unavailable`.
+        "log.queue-entries" => pub queue_entries: u64 = 10_000,
+        /// Log that no block covers yet; beyond it pushes get `resource_exhausted`.
+        "log.bytes-max" => pub bytes_max: ByteSize = ByteSize(8 << 30),
+        /// On a disk, a file of the log is rotated at this size.
+        "log.file-bytes" => pub file_bytes: ByteSize = ByteSize(64 << 20),
+        /// In a bucket, how long the end mark of a sealed log is kept: twice the longest sleep of a process or error of a clock.
+        "log.tombstone-keep" => pub tombstone_keep: Duration = Duration::from_secs(30 * 24 * 3600),
     }
 }

@@ -111,7 +111,7 @@ impl Journal {
     fn run(shared: Arc<Shared>, apply: Arc<dyn Apply>) -> Self {
         let stop = CancellationToken::new();
         let entries = usize::try_from(shared.config.queue_entries).unwrap_or(usize::MAX).clamp(1, 1 << 20);
-        let permits = usize::try_from(shared.config.queue_bytes).unwrap_or(usize::MAX) / PERMIT_BYTES;
+        let permits = shared.config.queue_bytes.as_usize() / PERMIT_BYTES;
         let room = Arc::new(Semaphore::new(permits.clamp(1, u32::MAX as usize >> 3)));
         let (queue, waiting) = mpsc::channel(entries);
         let (to_write, groups) = mpsc::channel(1);
@@ -146,7 +146,7 @@ impl Journal {
         if bytes > ENTRY_BYTES_MAX {
             return Err(JournalError::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });
         }
-        let (uncovered, bytes_max) = (self.uncovered_bytes(), self.shared.config.bytes_max);
+        let (uncovered, bytes_max) = (self.uncovered_bytes(), self.shared.config.bytes_max.0);
         if uncovered >= bytes_max {
             return Err(JournalError::UncoveredFull { bytes: uncovered, bytes_max });
         }

@@ -1,7 +1,7 @@
 //! The log: what makes a batch durable before it is acknowledged (promise P1; architecture section 4).
 //!
 //! Reading order: [`Segment`] is what is written; [`log`] says what a log does, [`file_log`] and [`object_log`] do it on a disk and in a
-//! bucket, and one [suite](crate::suite) holds both to it; [`Journal`] is the open epoch with its group commit; [`OldEpoch`] replays.
+//! bucket, and one suite (feature `test-suite`) holds both to it; [`Journal`] is the open epoch with its group commit; [`OldEpoch`] replays.
 //!
 //! Knows nothing of heads, blocks or catalogs, and does not look into frames: who applies and who covers is told through [`Apply`]
 //! and [`Journal::delete_covered`].

@@ -17,12 +17,13 @@ pub fn open_log_store(
     registry: &Registry,
 ) -> Result<Arc<dyn LogStore>, JournalError> {
     let metrics = JournalMetrics::register(registry);
-    if config.url == "bucket" {
+    // The folder of the blocks is not known here: who wires a folder says where the log lies.
+    if config.url == "bucket" || config.url.is_empty() {
         return Ok(Arc::new(ObjectLogStore::new(bucket.clone(), config.tombstone_keep, clock, metrics)));
     }
     match config.url.strip_prefix("file://") {
         Some(path) if !path.is_empty() => {
-            Ok(Arc::new(FileLogStore::open(Path::new(path), config.file_bytes, clock, metrics)?))
+            Ok(Arc::new(FileLogStore::open(Path::new(path), config.file_bytes.0, clock, metrics)?))
         }
         _ => {
             let reason = format!("log.url is {:?}; use file://<folder> or bucket", config.url);

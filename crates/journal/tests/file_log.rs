@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flamelake_config::ByteSize;
 use flamelake_journal::file_log::FileFaults;
 use flamelake_journal::suite::{entry, replay, replay_entries, start};
 use flamelake_journal::{FileLogStore, JournalError, JournalMetrics, LogStore, older_epochs, suite};
@@ -211,7 +212,11 @@ async fn limits_have_answers() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), &FileFaults::default()).await;
     let head: Arc<dyn flamelake_journal::Apply> = Arc::new(suite::Head::default());
-    let config = flamelake_journal::JournalConfig { queue_bytes: 4 << 10, bytes_max: 300, ..Default::default() };
+    let config = flamelake_journal::JournalConfig {
+        queue_bytes: ByteSize(4 << 10),
+        bytes_max: ByteSize(300),
+        ..Default::default()
+    };
     let journal = flamelake_journal::Journal::start(Arc::clone(&store), "one", config, head).await.unwrap();
     let error = journal.append(entry("a", &"x".repeat(10 << 10))).await.unwrap_err();
     assert!(matches!(error, JournalError::QueueFull { .. }), "{error}");

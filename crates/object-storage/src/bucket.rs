@@ -53,6 +53,13 @@ pub struct BucketDeps {
     pub registry: Registry,
 }
 
+impl BucketDeps {
+    /// Both by hand.
+    pub fn new(clock: SharedClock, registry: &Registry) -> Self {
+        Self { clock, registry: registry.clone() }
+    }
+}
+
 impl Default for BucketDeps {
     /// The machine's clock and a registry that nobody reads.
     fn default() -> Self {
@@ -225,7 +232,9 @@ impl Bucket {
 
     /// Deletes many objects, a few at a time, in no particular order; stops at the first error.
     pub async fn delete_all(&self, keys: &[String]) -> Result<(), StorageError> {
-        stream::iter(keys).map(|key| self.delete(key)).buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await
+        // Owned keys: a borrowed closure argument would make the future of every caller hard to spawn.
+        let deletes = keys.iter().cloned().map(|key| async move { self.delete(&key).await });
+        stream::iter(deletes).buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await
     }
 
     /// All objects below `prefix` (a folder, ending in `/`; empty for everything), sorted by key.

@@ -2,120 +2,80 @@
 
 use std::time::Duration;
 
-/// Where objects are kept.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    /// `filesystem`, `s3`, `gcs`, `azure` or `in-memory` (lost at exit).
-    pub backend: String,
-    /// Keys start below this folder of the bucket; letters, digits, `-`, `_`, `.` and `/`. Empty = at its root.
-    pub prefix: String,
-    /// Time for one request on a small object; large ones get a second more for each MiB.
-    pub request_timeout: Duration,
-    /// Attempts of one request, the first included.
-    pub attempts_max: u64,
-    /// `storage.filesystem.*`.
-    pub filesystem: FilesystemConfig,
-    /// `storage.s3.*`.
-    pub s3: S3Config,
-    /// `storage.gcs.*`.
-    pub gcs: GcsConfig,
-    /// `storage.azure.*`.
-    pub azure: AzureConfig,
-}
+use flamelake_config::Secret;
 
-impl Default for StorageConfig {
-    fn default() -> Self {
-        Self {
-            backend: "filesystem".to_owned(),
-            prefix: String::new(),
-            request_timeout: Duration::from_secs(30),
-            attempts_max: 4,
-            filesystem: FilesystemConfig::default(),
-            s3: S3Config::default(),
-            gcs: GcsConfig::default(),
-            azure: AzureConfig::default(),
+flamelake_config::section! {
+    /// Where objects are kept: blocks, catalogs and, in a cluster, logs.
+    pub struct StorageConfig {
+        /// `filesystem`, `s3`, `gcs`, `azure` or `in-memory` (lost at exit).
+        "storage.backend" => pub backend: String = "filesystem".to_owned(),
+        /// Keys start below this folder of the bucket; letters, digits, `-`, `_`, `.` and `/`. Empty = at its root.
+        "storage.prefix" => pub prefix: String = String::new(),
+        /// Time for one request on a small object; large ones get a second more for each MiB.
+        "storage.request-timeout" => pub request_timeout: Duration = Duration::from_secs(30),
+        /// Attempts of one request, the first included.
+        "storage.attempts-max" => pub attempts_max: u64 = 4,
+        nested {
+            /// A folder of this machine.
+            pub filesystem: FilesystemConfig,
+            /// AWS S3 and what speaks its protocol.
+            pub s3: S3Config,
+            /// Google Cloud Storage.
+            pub gcs: GcsConfig,
+            /// Azure Blob Storage.
+            pub azure: AzureConfig,
         }
     }
 }
 
-/// A folder of this machine.
-#[derive(Clone, Debug)]
-pub struct FilesystemConfig {
-    /// The folder; made if it is absent.
-    pub dir: String,
-}
-
-impl Default for FilesystemConfig {
-    fn default() -> Self {
-        Self { dir: "./data/bucket".to_owned() }
+flamelake_config::section! {
+    /// A folder of this machine, for `storage.backend=filesystem`.
+    pub struct FilesystemConfig {
+        /// The folder; made if it is absent.
+        "storage.filesystem.dir" => pub dir: String = "./data".to_owned(),
     }
 }
 
-/// AWS S3 and what speaks its protocol.
-#[derive(Clone, Default)]
-pub struct S3Config {
-    /// Host, or URL with scheme; empty = AWS.
-    pub endpoint: String,
-    /// The bucket.
-    pub bucket_name: String,
-    /// Region; empty = `us-east-1`.
-    pub region: String,
-    /// Access key; empty = from the environment or the machine's role.
-    pub access_key_id: String,
-    /// Secret of the access key.
-    pub secret_access_key: String,
-    /// Plain HTTP.
-    pub insecure: bool,
-    /// Bucket in the path instead of the host name.
-    pub force_path_style: bool,
-}
-
-impl std::fmt::Debug for S3Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { endpoint, bucket_name, region, .. } = self;
-        f.debug_struct("S3Config")
-            .field("endpoint", endpoint)
-            .field("bucket_name", bucket_name)
-            .field("region", region)
-            .finish_non_exhaustive()
+flamelake_config::section! {
+    /// AWS S3 and what speaks its protocol, for `storage.backend=s3`.
+    pub struct S3Config {
+        /// Host, or URL with scheme. Empty = AWS.
+        "storage.s3.endpoint" => pub endpoint: String = String::new(),
+        /// The bucket.
+        "storage.s3.bucket-name" => pub bucket_name: String = String::new(),
+        /// Region. Empty = `us-east-1`.
+        "storage.s3.region" => pub region: String = String::new(),
+        /// Access key. Empty = from the environment or the machine's role.
+        "storage.s3.access-key-id" => pub access_key_id: String = String::new(),
+        /// Secret of the access key.
+        "storage.s3.secret-access-key" => pub secret_access_key: Secret = Secret::default(),
+        /// Plain HTTP.
+        "storage.s3.insecure" => pub insecure: bool = false,
+        /// Bucket in the path instead of the host name.
+        "storage.s3.force-path-style" => pub force_path_style: bool = false,
     }
 }
 
-/// Google Cloud Storage.
-#[derive(Clone, Default)]
-pub struct GcsConfig {
-    /// The bucket.
-    pub bucket_name: String,
-    /// JSON of a service account; empty = application default credentials.
-    pub service_account: String,
-}
-
-impl std::fmt::Debug for GcsConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GcsConfig").field("bucket_name", &self.bucket_name).finish_non_exhaustive()
+flamelake_config::section! {
+    /// Google Cloud Storage, for `storage.backend=gcs`.
+    pub struct GcsConfig {
+        /// The bucket.
+        "storage.gcs.bucket-name" => pub bucket_name: String = String::new(),
+        /// JSON of a service account. Empty = application default credentials.
+        "storage.gcs.service-account" => pub service_account: Secret = Secret::default(),
     }
 }
 
-/// Azure Blob Storage.
-#[derive(Clone, Default)]
-pub struct AzureConfig {
-    /// The account.
-    pub account_name: String,
-    /// Its key; empty = from the environment or the managed identity.
-    pub account_key: String,
-    /// The container.
-    pub container_name: String,
-    /// URL of the service if it is not the public one.
-    pub endpoint: String,
-}
-
-impl std::fmt::Debug for AzureConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { account_name, container_name, endpoint, .. } = self;
-        f.debug_struct("AzureConfig")
-            .field("account_name", account_name)
-            .field("container_name", container_name)
-            .field("endpoint", endpoint)
-            .finish_non_exhaustive()
+flamelake_config::section! {
+    /// Azure Blob Storage, for `storage.backend=azure`.
+    pub struct AzureConfig {
+        /// The account.
+        "storage.azure.account-name" => pub account_name: String = String::new(),
+        /// Its key. Empty = from the environment or the managed identity.
+        "storage.azure.account-key" => pub account_key: Secret = Secret::default(),
+        /// The container.
+        "storage.azure.container-name" => pub container_name: String = String::new(),
+        /// URL of the service if it is not the public one.
+        "storage.azure.endpoint" => pub endpoint: String = String::new(),
     }
 }

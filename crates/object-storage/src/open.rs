@@ -65,7 +65,8 @@ fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, 
         builder = builder.with_endpoint(s3_endpoint(config));
     }
     if !config.access_key_id.is_empty() {
-        builder = builder.with_access_key_id(&config.access_key_id).with_secret_access_key(&config.secret_access_key);
+        builder =
+            builder.with_access_key_id(&config.access_key_id).with_secret_access_key(config.secret_access_key.expose());
     }
     builder.build().map_err(|error| unusable(error.to_string()))
 }
@@ -91,7 +92,7 @@ fn gcs(config: &GcsConfig, timeout: Duration) -> Result<impl ObjectStore + use<>
         .with_client_options(client_options(timeout))
         .with_retry(client_retry());
     if !config.service_account.is_empty() {
-        builder = builder.with_service_account_key(&config.service_account);
+        builder = builder.with_service_account_key(config.service_account.expose());
     }
     builder.build().map_err(|error| unusable(error.to_string()))
 }
@@ -106,7 +107,7 @@ fn azure(config: &AzureConfig, timeout: Duration) -> Result<impl ObjectStore + u
         builder = builder.with_account(&config.account_name);
     }
     if !config.account_key.is_empty() {
-        builder = builder.with_access_key(&config.account_key);
+        builder = builder.with_access_key(config.account_key.expose());
     }
     if !config.endpoint.is_empty() {
         let plain = config.endpoint.starts_with("http://");

@@ -52,12 +52,8 @@ fn cut_one(range: &Range<u64>, requests: &[Range<u64>], fetched: &[Bytes]) -> By
         return slice(first);
     }
     let mut whole = BytesMut::with_capacity((range.end - range.start) as usize);
-    for at in first..requests.len() {
-        if requests[at].start >= range.end {
-            break;
-        }
-        whole.extend_from_slice(&slice(at));
-    }
+    let later = (first..requests.len()).take_while(|at| requests[*at].start < range.end);
+    later.for_each(|at| whole.extend_from_slice(&slice(at)));
     whole.freeze()
 }
 

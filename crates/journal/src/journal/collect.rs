@@ -38,7 +38,7 @@ pub(super) async fn run(
         Duration::ZERO => shared.store.flush_interval(),
         interval => interval,
     };
-    let flush_bytes = usize::try_from(shared.config.flush_bytes).unwrap_or(usize::MAX).clamp(1, 64 << 20);
+    let flush_bytes = shared.config.flush_bytes.as_usize().clamp(1, 64 << 20);
     let mut not_before = Duration::ZERO;
     while let Some(first) = next(&mut queue, &stop).await {
         let ready = turn(&turns, &clock, not_before);
