@@ -1,8 +1,10 @@
 //! The block: flat Parquet tables of one tenant's rows with their symbols, and `block.json` (docs/formats/block.md).
 //!
-//! Sole owner of the layout. Knows nothing of queries, catalogs or the wire. PLACEHOLDER bodies: owned by the formats helper.
+//! Sole owner of the layout. Knows nothing of queries, catalogs or the wire.
 
 pub mod meta;
 pub mod rows;
 pub mod writer;
 pub mod reader;
+mod table;
+mod checksum;

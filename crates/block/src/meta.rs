@@ -3,6 +3,52 @@
 use serde::{Deserialize, Serialize};
 pub use ulid::Ulid;
 
+/// The version that this code writes and reads.
+pub const VERSION: u32 = 1;
+/// Name of the file.
+pub const META_FILE: &str = "block.json";
+/// How the file begins; the checksum covers everything after the comma that follows it.
+const PREFIX: &str = "{\"crc32c\":\"";
+
+/// Consecutive rows of one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowRange {
+    /// Row number of the first in its file.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Where a partition's rows lie in each table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "names are those of the tables")]
+pub struct PartitionTables {
+    pub series: RowRange,
+    pub profiles: RowRange,
+    pub samples: RowRange,
+    pub stacks: RowRange,
+    pub fnstacks: RowRange,
+    pub frames: RowRange,
+    pub functions: RowRange,
+}
+
+/// One file of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMeta {
+    /// Name in the block's folder.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// Rows in all.
+    pub rows: u64,
+    /// Where the page indexes and the footer begin; they reach to the end of the file.
+    pub footer_start: u64,
+    /// Bytes that one checksum covers, at least 1.
+    pub checksum_chunk_bytes: u64,
+    /// CRC-32C of each chunk, eight lower-case hex digits each, back to back.
+    pub crc32c: String,
+}
+
 /// One partition (service) of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionMeta {
@@ -22,6 +68,9 @@ pub struct PartitionMeta {
     pub profiles: u64,
     /// Rows of `samples`.
     pub samples: u64,
+    /// Its rows in each file.
+    #[serde(default)]
+    pub tables: PartitionTables,
 }
 
 /// Which part of an ingester's log a block covers: rows with `from < seq <= to`.
@@ -35,7 +84,7 @@ pub struct LogRange {
     pub to: u64,
 }
 
-/// See the module. The formats helper extends it (files with sizes and checksums, byte ranges).
+/// See the module. Unknown fields are ignored, an unknown version is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockMeta {
     /// Format version, 1.
@@ -58,4 +107,57 @@ pub struct BlockMeta {
     pub sources: Vec<Ulid>,
     /// Partitions in order of `part`.
     pub partitions: Vec<PartitionMeta>,
+    /// The Parquet files.
+    #[serde(default)]
+    pub files: Vec<FileMeta>,
+}
+
+/// A `block.json` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetaError {
+    /// Bytes are missing or changed.
+    #[error("checksum differs")]
+    Checksum,
+    /// Not the fields we expect.
+    #[error("parse: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("version {0} is not known, this program reads version {VERSION}: upgrade it")]
+    Version(u32),
+}
+
+impl BlockMeta {
+    /// The bytes of `block.json`.
+    pub fn to_json(&self) -> Vec<u8> {
+        let json = serde_json::to_vec(self).expect("strings, numbers and lists always serialise");
+        let rest = &json[1..];
+        let mut out = format!("{PREFIX}{:08x}\",", crc32c::crc32c(rest)).into_bytes();
+        out.extend_from_slice(rest);
+        out
+    }
+
+    /// Reads the bytes of `block.json` and checks checksum and version.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, MetaError> {
+        /// Read first: other versions may have other fields.
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let rest_at = PREFIX.len() + 10;
+        let digits =
+            bytes.strip_prefix(PREFIX.as_bytes()).and_then(|rest| rest.get(..10)).ok_or(MetaError::Checksum)?;
+        if digits != format!("{:08x}\",", crc32c::crc32c(&bytes[rest_at..])).as_bytes() {
+            return Err(MetaError::Checksum);
+        }
+        let Version { version } = serde_json::from_slice(bytes)?;
+        if version != VERSION {
+            return Err(MetaError::Version(version));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// A file by name.
+    pub fn file(&self, name: &str) -> Option<&FileMeta> {
+        self.files.iter().find(|file| file.name == name)
+    }
 }

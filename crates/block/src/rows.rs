@@ -53,6 +53,9 @@ pub struct PartitionRows {
 
 impl std::fmt::Debug for PartitionRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PartitionRows").field("service_name", &self.service_name).field("series", &self.series.len()).finish()
+        f.debug_struct("PartitionRows")
+            .field("service_name", &self.service_name)
+            .field("series", &self.series.len())
+            .finish()
     }
 }

@@ -1,10 +1,21 @@
-//! Rows to block files. PLACEHOLDER.
+//! Rows to block files, one partition at a time.
+
+mod preorder;
+mod symbols;
+mod rows;
+mod table_writer;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use flamelake_model::TenantId;
+use flamelake_model::{Coded, ErrorCode, TenantId, label_name};
 
-use crate::meta::{BlockMeta, LogRange, Ulid};
+use self::rows::SeriesWriter;
+use self::symbols::{UsedSymbols, batch};
+use self::table_writer::TableWriter;
+use crate::meta::{BlockMeta, LogRange, META_FILE, PartitionMeta, PartitionTables, RowRange, Ulid, VERSION};
 use crate::rows::PartitionRows;
+use crate::table::{TABLES, Table};
 
 /// What a block is besides its rows.
 #[derive(Clone, Debug)]
@@ -44,17 +55,181 @@ pub enum WriteError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// More partitions or rows than the format can number: cut the block in two.
+    #[error("block {block} is too large: {what}")]
+    TooLarge {
+        /// Which block.
+        block: Ulid,
+        /// What is too many.
+        what: &'static str,
+    },
 }
 
-/// Encodes a block. CPU-bound: call it off the async threads. Partitions are taken one at a time, so that the caller can build them lazily.
+impl Coded for WriteError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Table { .. } => ErrorCode::Internal,
+            Self::TooLarge { .. } => ErrorCode::ResourceExhausted,
+        }
+    }
+}
+
+/// Encodes a block. CPU-bound: call it off the async threads. Partitions are taken one at a time, so that the caller can build
+/// them lazily. At most 65,535 partitions, and 2³² samples in each.
 pub fn write_block(
-    _identity: BlockIdentity,
-    _partitions: impl Iterator<Item = PartitionRows>,
+    identity: BlockIdentity,
+    partitions: impl Iterator<Item = PartitionRows>,
 ) -> Result<FinishedBlock, WriteError> {
-    unimplemented!()
+    let mut writer = BlockWriter::new(identity.ulid)?;
+    for partition in partitions {
+        writer.write_partition(partition)?;
+    }
+    writer.finish(identity)
 }
 
 /// `tenants/<tenant>/blocks/<ulid>/`: the folder of a block in the bucket.
 pub fn block_folder(tenant: &TenantId, ulid: Ulid) -> String {
     format!("tenants/{tenant}/blocks/{ulid}/")
+}
+
+struct BlockWriter {
+    block: Ulid,
+    /// In order of [`TABLES`].
+    tables: Vec<TableWriter>,
+    partitions: Vec<PartitionMeta>,
+}
+
+impl BlockWriter {
+    fn new(block: Ulid) -> Result<Self, WriteError> {
+        let open = |table: Table| {
+            TableWriter::new(table).map_err(|source| WriteError::Table { table: table.name(), block, source })
+        };
+        Ok(Self { block, tables: TABLES.into_iter().map(open).collect::<Result<_, _>>()?, partitions: Vec::new() })
+    }
+
+    fn table(&mut self, table: Table) -> &mut TableWriter {
+        let at = TABLES.iter().position(|each| *each == table).expect("TABLES has all of them");
+        &mut self.tables[at]
+    }
+
+    fn on_table(
+        &mut self,
+        table: Table,
+        act: impl FnOnce(&mut TableWriter) -> parquet::errors::Result<()>,
+    ) -> Result<(), WriteError> {
+        let block = self.block;
+        act(self.table(table)).map_err(|source| WriteError::Table { table: table.name(), block, source })
+    }
+
+    fn write_partition(&mut self, mut partition: PartitionRows) -> Result<(), WriteError> {
+        let too_large = |what| WriteError::TooLarge { block: self.block, what };
+        let part = u16::try_from(self.partitions.len()).map_err(|_| too_large("more than 65,535 partitions"))?;
+        let samples: u64 = partition.series.iter().map(|series| series.stacks.len() as u64).sum();
+        u32::try_from(samples).map_err(|_| too_large("more than 2^32 samples in a partition"))?;
+        let first: Vec<u64> = self.tables.iter().map(TableWriter::rows).collect();
+        partition.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let symbols = std::sync::Arc::clone(&partition.symbols);
+        let used = UsedSymbols::new(&*symbols, used_stacks(&partition));
+        self.write_symbols(part, &used)?;
+        self.on_table(Table::Samples, |table| table.start_partition(samples))?;
+        let meta = self.write_rows(part, partition, &used)?;
+        for table in TABLES {
+            self.on_table(table, TableWriter::end_partition)?;
+        }
+        let mut tables = PartitionTables::default();
+        for (writer, first) in self.tables.iter().zip(first) {
+            writer.table().set_rows(&mut tables, RowRange { first, count: writer.rows() - first });
+        }
+        self.partitions.push(PartitionMeta { tables, ..meta });
+        Ok(())
+    }
+
+    fn write_symbols(&mut self, part: u16, used: &UsedSymbols<'_>) -> Result<(), WriteError> {
+        let columns = [
+            (Table::Functions, used.function_columns(part)),
+            (Table::Frames, used.frame_columns(part)),
+            (Table::FunctionStacks, used.function_stack_columns(part)),
+            (Table::Stacks, used.stack_columns(part)),
+        ];
+        for (table, columns) in columns {
+            self.on_table(table, |writer| {
+                writer.start_partition(columns[0].len() as u64)?;
+                writer.append(batch(writer.schema(), columns)?)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_rows(
+        &mut self,
+        part: u16,
+        partition: PartitionRows,
+        used: &UsedSymbols<'_>,
+    ) -> Result<PartitionMeta, WriteError> {
+        let first_sample = self.table(Table::Samples).rows();
+        let mut rows = SeriesWriter::new(part, partition.service_name, first_sample);
+        let mut types = BTreeSet::new();
+        for series in partition.series {
+            types.insert(series.labels.value_or_empty(label_name::PROFILE_TYPE).to_owned());
+            let mut failed = Ok(());
+            rows.write(series, used, &mut |columns| {
+                if failed.is_ok() {
+                    failed = self.on_table(Table::Samples, |table| table.append(batch(table.schema(), columns)?));
+                }
+            });
+            failed?;
+        }
+        let (last_samples, profiles, series) = rows.finish();
+        self.on_table(Table::Samples, |table| table.append(batch(table.schema(), last_samples)?))?;
+        self.on_table(Table::Profiles, |table| table.append(batch(table.schema(), profiles.columns)?))?;
+        self.on_table(Table::Series, |table| table.append(batch(table.schema(), series.columns)?))?;
+        Ok(PartitionMeta {
+            part,
+            service_name: series.service_name,
+            profile_types: types.into_iter().filter(|id| !id.is_empty()).collect(),
+            min_time_ns: profiles.min_time_ns,
+            max_time_ns: profiles.max_time_ns,
+            series: series.count,
+            profiles: profiles.count,
+            samples: profiles.samples,
+            tables: PartitionTables::default(),
+        })
+    }
+
+    fn finish(self, identity: BlockIdentity) -> Result<FinishedBlock, WriteError> {
+        let block = self.block;
+        let mut files = Vec::new();
+        let mut metas = Vec::new();
+        for writer in self.tables {
+            let table = writer.table().name();
+            let (meta, bytes) = writer.finish().map_err(|source| WriteError::Table { table, block, source })?;
+            files.push((meta.name.clone(), bytes));
+            metas.push(meta);
+        }
+        // A partition without profiles has no time.
+        let timed = || self.partitions.iter().filter(|partition| partition.profiles > 0);
+        let meta = BlockMeta {
+            version: VERSION,
+            ulid: identity.ulid,
+            tenant: identity.tenant.to_string(),
+            min_time_ns: timed().map(|partition| partition.min_time_ns).min().unwrap_or_default(),
+            max_time_ns: timed().map(|partition| partition.max_time_ns).max().unwrap_or_default(),
+            bytes: metas.iter().map(|file| file.bytes).sum(),
+            level: identity.level,
+            log_ranges: identity.log_ranges,
+            sources: identity.sources,
+            partitions: self.partitions,
+            files: metas,
+        };
+        files.push((META_FILE.to_owned(), Bytes::from(meta.to_json())));
+        Ok(FinishedBlock { meta, files })
+    }
+}
+
+fn used_stacks(partition: &PartitionRows) -> Vec<bool> {
+    let mut used = vec![false; (partition.symbols.stack_count() as usize).max(1)];
+    for stack in partition.series.iter().flat_map(|series| &series.stacks) {
+        used[*stack as usize] = true;
+    }
+    used
 }
