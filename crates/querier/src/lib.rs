@@ -1,1 +1,25 @@
-//! PLACEHOLDER querier
+//! The querier: the public query API. Checks a request, plans it on one catalog version, asks ingesters and store-gateways, merges
+//! their exact parts, cuts once, and renders.
+//!
+//! Promises: a row is answered by exactly one side, whatever is flushed or compacted meanwhile (P2); an answer never depends on how
+//! rows are spread (P8); queries, queues and time are bounded (P5). It reads the catalog and nothing else of the store: it knows no
+//! block format and no query engine.
+
+mod config;
+mod service;
+mod rpc;
+mod check;
+mod limits;
+mod admission;
+mod plan;
+mod fan_out;
+mod merge;
+mod render;
+mod series;
+mod labels;
+mod error;
+mod metrics;
+
+pub use config::QuerierConfig;
+pub use error::QuerierError;
+pub use service::{Querier, QuerierDeps};

@@ -38,5 +38,10 @@ pub(crate) fn check_points(count: usize) -> Result<(), SourceError> {
 
 /// See [`EXEMPLAR_CANDIDATES_MAX`].
 pub(crate) fn check_exemplar_candidates(count: usize) -> Result<(), SourceError> {
-    check(count, EXEMPLAR_CANDIDATES_MAX, "profiles to choose exemplars from", "shorten the range or ask without exemplars")
+    check(
+        count,
+        EXEMPLAR_CANDIDATES_MAX,
+        "profiles to choose exemplars from",
+        "shorten the range or ask without exemplars",
+    )
 }

@@ -18,8 +18,8 @@ pub async fn execute(source: &dyn ProfileSource, query: &PartialQuery) -> Result
             PartialResult::LabelSets(labels::series(source, query, selection, label_names).await?)
         }
         PartialQuery::Tree { filter, .. } => PartialResult::Tree(tree::tree(source, query, filter, &mut stats).await?),
-        PartialQuery::Pprof { selection, filter, go_pgo } => {
-            PartialResult::Pprof(pprof::pprof(source, query, selection, filter, *go_pgo, &mut stats).await?)
+        PartialQuery::Pprof { filter, go_pgo, .. } => {
+            PartialResult::Pprof(pprof::pprof(source, query, filter, *go_pgo, &mut stats).await?)
         }
         PartialQuery::TimeSeries(series) => {
             PartialResult::TimeSeries(time_series::time_series(source, query, series, &mut stats).await?)

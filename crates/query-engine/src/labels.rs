@@ -122,7 +122,8 @@ fn summaries(
 }
 
 fn summary(partition: &PartitionInfo, type_id: &str) -> Labels {
-    let service = [label_name::SERVICE_NAME, label_name::SERVICE_NAME_PRIVATE].map(|name| (name, &*partition.service_name));
+    let service =
+        [label_name::SERVICE_NAME, label_name::SERVICE_NAME_PRIVATE].map(|name| (name, &*partition.service_name));
     let parts = ProfileType::parse(type_id).ok();
     let named = parts.iter().flat_map(|parts| {
         [

@@ -22,3 +22,6 @@ mod pause;
 pub use execute::execute;
 pub use merge::Merger;
 pub use source::{PartitionInfo, ProfileSource, SourceError};
+
+#[cfg(test)]
+mod tests;

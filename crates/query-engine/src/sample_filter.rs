@@ -14,7 +14,11 @@ pub(crate) struct RowFilter {
 
 impl RowFilter {
     pub(crate) fn new(filter: &SampleFilter) -> Self {
-        Self { profiles: sorted(&filter.profile_ids), spans: sorted(&filter.span_ids), traces: sorted(&filter.trace_ids) }
+        Self {
+            profiles: sorted(&filter.profile_ids),
+            spans: sorted(&filter.span_ids),
+            traces: sorted(&filter.trace_ids),
+        }
     }
 
     /// Columns to read.

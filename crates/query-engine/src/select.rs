@@ -37,13 +37,14 @@ impl<'a> SeriesFilter<'a> {
 
     /// No matcher, no type: every series of the range.
     pub(crate) fn takes_all(&self) -> bool {
-        false && self.type_id.is_none()
+        self.type_id.is_none() && self.selection.selector.is_empty()
     }
 
     /// Can the partition hold a series of the question?
     pub(crate) fn admits(&self, partition: &PartitionInfo) -> bool {
         self.overlaps(partition.min_time, partition.max_time)
             && self.type_id.as_ref().is_none_or(|id| holds(&partition.profile_types, id))
+            && self.selection.selector.admits(label_name::SERVICE_NAME, &partition.service_name)
     }
 
     /// Does the series belong to the question?
@@ -83,7 +84,8 @@ pub(crate) async fn select(
     let mut selected = Vec::new();
     for partition in source.partitions().iter().filter(|partition| filter.admits(partition)) {
         let entries = source.series(partition.part).await?;
-        let series: Vec<u32> = (0_u32..).zip(entries.iter()).filter(|(_, e)| filter.matches(e)).map(|(i, _)| i).collect();
+        let series: Vec<u32> =
+            (0_u32..).zip(entries.iter()).filter(|(_, e)| filter.matches(e)).map(|(i, _)| i).collect();
         if !series.is_empty() {
             selected.push(SelectedPartition { part: partition.part, entries, series });
         }

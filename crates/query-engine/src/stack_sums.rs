@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use flamelake_model::query::{QueryStats, SampleFilter};
 
+use crate::pause::pause;
 use crate::sample_filter::RowFilter;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter};
-use crate::pause::pause;
 use crate::{ProfileSource, SourceError};
 
 /// A dense array is taken once one stack in this many was met (performance.md section 3.5, step 3).
@@ -48,7 +48,9 @@ impl StackSums {
     /// Calls `take(stack, sum)` for every sum other than 0, in no particular order.
     pub(crate) fn each(&self, mut take: impl FnMut(u32, i64)) {
         match self {
-            Self::Few { sums, .. } => sums.iter().filter(|(_, sum)| **sum != 0).for_each(|(stack, sum)| take(*stack, *sum)),
+            Self::Few { sums, .. } => {
+                sums.iter().filter(|(_, sum)| **sum != 0).for_each(|(stack, sum)| take(*stack, *sum))
+            }
             Self::Dense(sums) => {
                 (0_u32..).zip(sums).filter(|(_, sum)| **sum != 0).for_each(|(stack, sum)| take(stack, *sum));
             }
@@ -89,9 +91,7 @@ pub(crate) async fn sum_stacks(
                 });
             }
         };
-        source
-            .samples(partition.part, series, series_filter.from, series_filter.to, rows.columns(), &mut sink)
-            .await?;
+        source.samples(partition.part, series, series_filter.from, series_filter.to, rows.columns(), &mut sink).await?;
         pause().await;
     }
     if in_range { Ok(sums) } else { Err(foreign_stack(source)) }

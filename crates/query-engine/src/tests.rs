@@ -20,7 +20,7 @@ const HEAP: &str = "memory:inuse_space:bytes:space:bytes";
 fn labels(service: &str, type_id: &str, more: &[(&str, &str)]) -> Labels {
     let name = type_id.split(':').next().unwrap();
     let own = [(label_name::SERVICE_NAME, service), (label_name::PROFILE_TYPE, type_id), (label_name::NAME, name)];
-    Labels::from_pairs(own.iter().chain(more))
+    Labels::from_pairs(own.iter().chain(more).copied())
 }
 
 fn id(number: u8) -> ProfileId {
@@ -51,9 +51,101 @@ fn ask(profiles: &[TestProfile], query: &PartialQuery) -> PartialAnswer {
 /// Sorted folded stacks with their own values.
 fn folded(answer: &PartialAnswer) -> Vec<String> {
     let PartialResult::Tree(tree) = &answer.result else { panic!("not a tree: {answer:?}") };
-    let mut lines = folded_tree(tree);
+    tree.stacks().into_iter().map(|(stack, value)| format!("{stack} {value}")).collect()
+}
+
+/// What of a pprof tells its samples.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Profile {
+    #[prost(message, repeated, tag = "2")]
+    sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    location: Vec<Location>,
+    #[prost(message, repeated, tag = "5")]
+    function: Vec<Function>,
+    #[prost(string, repeated, tag = "6")]
+    string_table: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Location {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(message, repeated, tag = "4")]
+    line: Vec<Line>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Line {
+    #[prost(uint64, tag = "1")]
+    function_id: u64,
+    #[prost(int64, tag = "2")]
+    line: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Function {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(int64, tag = "2")]
+    name: i64,
+}
+
+impl Profile {
+    fn location_text(&self, id: u64) -> String {
+        let location = self.location.iter().find(|location| location.id == id).unwrap();
+        let line = |line: &Line| {
+            let function = self.function.iter().find(|function| function.id == line.function_id).unwrap();
+            format!("{}:{}", self.string_table[function.name as usize], line.line)
+        };
+        location.line.iter().map(line).collect::<Vec<_>>().join("+")
+    }
+}
+
+/// Samples of a pprof as stacks, leaf first, inlined functions innermost first, with lines; sorted.
+fn pprof_meaning(bytes: &[u8]) -> Vec<String> {
+    let profile = <Profile as prost::Message>::decode(bytes).unwrap();
+    let sample = |sample: &Sample| {
+        let stack: Vec<String> = sample.location_id.iter().map(|id| profile.location_text(*id)).collect();
+        format!("{} {}", stack.join(";"), sample.value[0])
+    };
+    let mut lines: Vec<String> = profile.sample.iter().map(sample).collect();
     lines.sort();
     lines
+}
+
+fn pprof(filter: SampleFilter, go_pgo: Option<GoPgo>) -> Vec<String> {
+    let query = PartialQuery::Pprof { selection: selection("{}", 0, 1000), filter, go_pgo };
+    match ask(&fleet(), &query).result {
+        PartialResult::Pprof(bytes) => pprof_meaning(&bytes),
+        other => panic!("no pprof: {other:?}"),
+    }
+}
+
+#[test]
+fn profiles_keep_locations_with_their_inlined_functions() {
+    let all = pprof(SampleFilter::default(), None);
+    assert_eq!(all, [" 3", "leaf:1;inlined:1+work:1;main:1 7", "other:1;main:1 11", "work:1;main:1 5"]);
+    let call_site = vec!["main".to_owned(), "work".to_owned()];
+    let below = pprof(SampleFilter { call_site, ..SampleFilter::default() }, None);
+    assert_eq!(below, ["leaf:1;inlined:1+work:1;main:1 7", "work:1;main:1 5"]);
+    let none = SampleFilter { call_site: vec!["nope".to_owned()], ..SampleFilter::default() };
+    assert_eq!(pprof(none, None), [""; 0]);
+}
+
+#[test]
+fn pgo_keeps_the_leaf_side_and_ignores_the_call_site() {
+    let filter = SampleFilter { call_site: vec!["nope".to_owned()], ..SampleFilter::default() };
+    let shaped = pprof(filter, Some(GoPgo { keep_locations: 1, aggregate_callees: true }));
+    assert_eq!(shaped, [" 3", "leaf:0 7", "other:0 11", "work:0 5"]);
 }
 
 fn tree_query(selector: &str, filter: SampleFilter) -> PartialQuery {
@@ -120,7 +212,10 @@ fn labels_come_from_metadata() {
     let names = PartialQuery::LabelNames(untyped("{service_name=\"b\"}", 0, 1000));
     assert_eq!(strings(ask(&fleet(), &names)), ["__name__", "__profile_type__", "service_name", "zone"]);
     let values = |name: &str, selector: &str| {
-        strings(ask(&fleet(), &PartialQuery::LabelValues { selection: untyped(selector, 0, 1000), name: name.to_owned() }))
+        strings(ask(
+            &fleet(),
+            &PartialQuery::LabelValues { selection: untyped(selector, 0, 1000), name: name.to_owned() },
+        ))
     };
     assert_eq!(values("pod", "{}"), ["p1", "p2"]);
     assert_eq!(values("pod", "{pod!=\"p1\"}"), ["p2"]);
@@ -180,7 +275,11 @@ fn points(series: &[PartialTimeSeries]) -> Vec<String> {
 fn series_sum_profile_totals_into_buckets() {
     assert_eq!(points(&series(&fleet(), series_query(100, 300, 100, &[]))), [": 100=8/1 200=18/2"]);
     let grouped = series(&fleet(), series_query(200, 250, 100, &["pod", "zone"]));
-    assert_eq!(points(&grouped), ["-,z: 200=11/1", "p1,-: 200=8/1", "p2,-: 200=7/1"], "one step before the start counts");
+    assert_eq!(
+        points(&grouped),
+        ["-,z: 200=11/1", "p1,-: 200=8/1", "p2,-: 200=7/1"],
+        "one step before the start counts"
+    );
     assert_eq!(points(&series(&fleet(), series_query(150, 199, 10, &[]))), [""; 0]);
 }
 
@@ -218,8 +317,10 @@ fn any_stack() -> impl Strategy<Value = String> {
 }
 
 fn any_sample() -> impl Strategy<Value = TestSample> {
-    (any_stack(), -2_i64..50, 0_u64..3, 0_u8..3).prop_map(|(stack, value, span, trace)| {
-        TestSample { span, trace: [trace; 16], ..TestSample::new(&stack, value) }
+    (any_stack(), -2_i64..50, 0_u64..3, 0_u8..3).prop_map(|(stack, value, span, trace)| TestSample {
+        span,
+        trace: [trace; 16],
+        ..TestSample::new(&stack, value)
     })
 }
 
@@ -268,7 +369,10 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
             let all = untyped(selector, 0, 10_000);
             match kind {
                 0 => PartialQuery::LabelNames(all),
-                1 => PartialQuery::LabelValues { selection: all, name: if flag { "pod" } else { "service_name" }.to_owned() },
+                1 => PartialQuery::LabelValues {
+                    selection: all,
+                    name: if flag { "pod" } else { "service_name" }.to_owned(),
+                },
                 2 => PartialQuery::Series {
                     selection: all,
                     label_names: if flag { Vec::new() } else { vec!["service_name".to_owned(), "pod".to_owned()] },

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 
 use flamelake_block::reader::SeriesEntry;
 use flamelake_block::rows::ProfileRow;
-use flamelake_model::query::{ExemplarKind, PartialQuery, PartialTimeSeries, QueryStats, SampleFilter, TimeSeriesQuery};
+use flamelake_model::query::{
+    ExemplarKind, PartialQuery, PartialTimeSeries, QueryStats, SampleFilter, TimeSeriesQuery,
+};
 
 use self::grid::Grid;
 use self::points::Points;

@@ -65,8 +65,7 @@ impl FunctionNodes {
 
     fn merge_into(&self, tree: &mut Tree, symbols: &dyn SymbolSource) {
         let live = (1..self.selfs.len()).filter(|node| self.live[*node]).map(|node| node as u32);
-        let _ = &tree;
-        drop(live.map(|node| {
+        tree.merge_nodes(live.map(|node| {
             let name = symbols.name(symbols.function_node_name(node));
             (node, symbols.function_node_parent(node), name, self.selfs[node as usize])
         }));

@@ -188,7 +188,8 @@ fn partition(part: u16, service: &str, profiles: &[&TestProfile]) -> Partition {
     for profile in profiles {
         by_labels.entry(profile.labels.clone()).or_default().push(profile);
     }
-    let series: Vec<SeriesRows> = by_labels.into_iter().map(|(labels, list)| rows(labels, list, &mut symbols)).collect();
+    let series: Vec<SeriesRows> =
+        by_labels.into_iter().map(|(labels, list)| rows(labels, list, &mut symbols)).collect();
     let time = |row: &ProfileRow| TimestampNs(row.time_ns);
     let entry = |rows: &SeriesRows| SeriesEntry {
         labels: rows.labels.clone(),
@@ -233,7 +234,6 @@ fn rows(labels: Labels, mut profiles: Vec<&TestProfile>, symbols: &mut Symbols) 
     }
     rows
 }
-
 
 #[async_trait]
 impl ProfileSource for MemorySource {

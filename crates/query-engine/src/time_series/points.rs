@@ -73,9 +73,7 @@ fn best(
 ) -> HashMap<u64, PartialExemplar> {
     let mut best: HashMap<u64, (ProfileId, Candidate)> = HashMap::new();
     for ((bucket, id), candidate) in candidates {
-        let better = best
-            .get(&bucket)
-            .is_none_or(|(other, known)| (candidate.value, *other) > (known.value, id));
+        let better = best.get(&bucket).is_none_or(|(other, known)| (candidate.value, *other) > (known.value, id));
         if better {
             best.insert(bucket, (id, candidate));
         }

@@ -1,0 +1,80 @@
+//! Asks both sides on one catalog version, and again on a newer one when data moved meanwhile (architecture section 5, reads).
+
+use std::sync::Arc;
+
+use flamelake_api::roles::{IngesterApi, StoreGatewayApi};
+use flamelake_model::query::{PartialAnswer, PartialQuery};
+use flamelake_model::{ErrorCode, StatusError, TenantId};
+use futures::future::try_join_all;
+
+use crate::error::QuerierError;
+use crate::merge::merge;
+use crate::metrics::Metrics;
+use crate::plan::{Catalog, Plan};
+
+/// How often a question is asked again on a newer catalog version.
+const REPLANS_MAX: usize = 3;
+/// Tenants of one request that are asked side by side.
+const TENANTS_CONCURRENT_MAX: usize = 8;
+
+/// Whom to ask.
+#[derive(Clone)]
+pub(crate) struct FanOut {
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) ingesters: Arc<dyn IngesterApi>,
+    pub(crate) gateways: Arc<dyn StoreGatewayApi>,
+    pub(crate) metrics: Metrics,
+}
+
+impl FanOut {
+    /// The union over tenants, which keep no mark of whose they are.
+    pub(crate) async fn ask(&self, tenants: &[TenantId], query: &PartialQuery) -> Result<PartialAnswer, StatusError> {
+        let mut parts = Vec::with_capacity(tenants.len());
+        for some in tenants.chunks(TENANTS_CONCURRENT_MAX) {
+            parts.extend(try_join_all(some.iter().map(|tenant| self.ask_tenant(tenant, query))).await?);
+        }
+        let answer = merge(query, parts).await?;
+        self.metrics.samples.inc_by(answer.stats.samples);
+        self.metrics.profiles.inc_by(answer.stats.profiles);
+        if !answer.stats.set_aside.is_empty() {
+            self.metrics.partial_answers.inc();
+        }
+        Ok(answer)
+    }
+
+    async fn ask_tenant(&self, tenant: &TenantId, query: &PartialQuery) -> Result<PartialAnswer, StatusError> {
+        let mut replans = 0;
+        loop {
+            let state = self.catalog.load(tenant).await?;
+            let error = match self.ask_once(Plan::new(tenant, &state, query)).await {
+                Err(error) if data_moved(&error) => error,
+                answer => return answer,
+            };
+            self.metrics.replans.with_label_values(&[error.code.name()]).inc();
+            if replans == REPLANS_MAX {
+                let moving =
+                    QuerierError::Moving { tenant: tenant.to_string(), attempts: replans + 1, last: error.message };
+                return Err(StatusError::from_coded(&moving));
+            }
+            replans += 1;
+        }
+    }
+
+    /// Both sides at once. The first error ends the other side.
+    async fn ask_once(&self, plan: Plan) -> Result<PartialAnswer, StatusError> {
+        let query = plan.ingesters.query.clone();
+        let recent = self.ingesters.query(plan.ingesters);
+        let Some(gateways) = plan.gateways else { return recent.await };
+        self.metrics.blocks.inc_by(gateways.blocks.len() as u64);
+        let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways))?;
+        merge(&query, vec![recent, committed]).await
+    }
+}
+
+/// A row above the watermark was dropped, or a block was removed: a newer version knows where the rows are.
+fn data_moved(error: &StatusError) -> bool {
+    matches!(error.code, ErrorCode::FailedPrecondition | ErrorCode::NotFound)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Parts of an answer to the whole: exact sums, in any order; and the way off the async threads for what takes milliseconds.
+
+use flamelake_model::StatusError;
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats};
+use flamelake_model::time_series::merge_time_series;
+use flamelake_pprof::PprofBuilder;
+
+use crate::error::QuerierError;
+
+/// The answer over the rows of all parts.
+pub(crate) async fn merge(query: &PartialQuery, mut parts: Vec<PartialAnswer>) -> Result<PartialAnswer, StatusError> {
+    match parts.len() {
+        0 => Ok(PartialAnswer { result: PartialResult::empty(query), stats: QueryStats::default() }),
+        1 => Ok(parts.remove(0)),
+        _ => off_reactor(move || fold(parts)).await?,
+    }
+}
+
+fn fold(parts: Vec<PartialAnswer>) -> Result<PartialAnswer, StatusError> {
+    let mut parts = parts.into_iter();
+    let Some(PartialAnswer { result, mut stats }) = parts.next() else { return Err(mismatch()) };
+    let mut all = Sum::of(result);
+    for part in parts {
+        all.add(part.result)?;
+        stats.merge(part.stats);
+    }
+    Ok(PartialAnswer { result: all.finish()?, stats })
+}
+
+/// Parts of one kind, summed. A pprof is kept open between parts.
+enum Sum {
+    Plain(PartialResult),
+    Pprof(Vec<Vec<u8>>),
+}
+
+impl Sum {
+    fn of(result: PartialResult) -> Self {
+        match result {
+            PartialResult::Pprof(bytes) => Self::Pprof(vec![bytes]),
+            other => Self::Plain(other),
+        }
+    }
+
+    fn add(&mut self, part: PartialResult) -> Result<(), StatusError> {
+        match (self, part) {
+            (Self::Pprof(all), PartialResult::Pprof(part)) => all.push(part),
+            (Self::Plain(PartialResult::Strings(all)), PartialResult::Strings(part)) => all.extend(part),
+            (Self::Plain(PartialResult::LabelSets(all)), PartialResult::LabelSets(part)) => all.extend(part),
+            (Self::Plain(PartialResult::Tree(all)), PartialResult::Tree(part)) => all.merge(&part),
+            (Self::Plain(PartialResult::TimeSeries(all)), PartialResult::TimeSeries(part)) => {
+                *all = merge_time_series([std::mem::take(all), part]);
+            }
+            _ => return Err(mismatch()),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<PartialResult, StatusError> {
+        let parts = match self {
+            Self::Plain(result) => return Ok(result),
+            Self::Pprof(parts) => parts,
+        };
+        let mut builder = PprofBuilder::new();
+        for part in parts {
+            builder.merge_encoded(&part).map_err(|_| mismatch())?;
+        }
+        Ok(PartialResult::Pprof(if builder.is_empty() { Vec::new() } else { builder.encode(None) }))
+    }
+}
+
+fn mismatch() -> StatusError {
+    StatusError::from_coded(&QuerierError::Mismatch)
+}
+
+/// Runs what may take longer than a millisecond where it holds up no socket.
+pub(crate) async fn off_reactor<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StatusError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StatusError::from_coded(&QuerierError::Worker(error)))
+}
