@@ -1,0 +1,253 @@
+//! The life of an ingester: replay, log, serve, flush, stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
+use flamelake_catalog::CatalogStore;
+use flamelake_journal::{Journal, JournalConfig, LogStore};
+use flamelake_model::query::PartialAnswer;
+use flamelake_model::{StatusError, TenantId};
+use flamelake_object_storage::Bucket;
+use flamelake_runtime::clock::SharedClock;
+use parking_lot::{Mutex, RwLock};
+use prometheus::Registry;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::append::{self, ApplyToHead};
+use crate::config::IngesterConfig;
+use crate::dedup::DedupWindow;
+use crate::error::IngesterError;
+use crate::flush::flush_tenant;
+use crate::head::memory::{MemoryAccount, default_max};
+use crate::head::{Head, TenantHead};
+use crate::metrics::Metrics;
+use crate::query;
+use crate::recovery::{self, OldLogs};
+
+/// How often heads are looked at for age and size.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What an ingester works with.
+#[derive(Clone, Debug)]
+pub struct IngesterDeps {
+    /// Where blocks go.
+    pub bucket: Bucket,
+    /// Where logs go.
+    pub logs: Arc<dyn LogStore>,
+    /// Which blocks are live, and what of the logs they cover.
+    pub catalog: Arc<CatalogStore>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where metrics are registered.
+    pub registry: Registry,
+}
+
+/// What the activities of one ingester share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: IngesterConfig,
+    pub(crate) head: Arc<Head>,
+    pub(crate) dedup: Arc<DedupWindow>,
+    pub(crate) bucket: Bucket,
+    pub(crate) catalog: Arc<CatalogStore>,
+    pub(crate) clock: SharedClock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) flush_wanted: Notify,
+    pub(crate) stopping: CancellationToken,
+    journal: RwLock<Option<Arc<Journal>>>,
+    old_logs: tokio::sync::Mutex<OldLogs>,
+    pub(crate) apply: Arc<ApplyToHead>,
+    log_bytes_max: u64,
+}
+
+impl Shared {
+    /// The open log. It is there from the end of `start` until the end of `stop`.
+    pub(crate) fn journal(&self) -> Result<Arc<Journal>, IngesterError> {
+        self.journal.read().clone().ok_or(IngesterError::ShuttingDown)
+    }
+
+    /// The tenant's head; at the first meeting its catalog is read, so that older plans can be told.
+    pub(crate) async fn open_tenant(&self, tenant: &TenantId) -> Result<Arc<TenantHead>, IngesterError> {
+        if let Some(known) = self.head.tenant(tenant) {
+            return Ok(known);
+        }
+        let catalog_error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
+        let state = self.catalog.load(tenant).await.map_err(catalog_error)?;
+        self.head.open_tenant(tenant, state.version, &state.covered)
+    }
+}
+
+/// A running ingester.
+#[derive(Debug)]
+pub struct Ingester {
+    shared: Arc<Shared>,
+    maintenance: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Ingester {
+    /// Replays what older epochs left, opens a new log, and starts to work. `id` names this ingester's folder of logs.
+    pub async fn start(
+        id: &str,
+        config: IngesterConfig,
+        journal_config: JournalConfig,
+        deps: IngesterDeps,
+    ) -> Result<Self, IngesterError> {
+        let metrics = Arc::new(
+            Metrics::new(&deps.registry).map_err(|_| IngesterError::TaskFailed { what: "metric registration" })?,
+        );
+        let max = if config.head_bytes_max.0 == 0 { default_max() } else { config.head_bytes_max.0 };
+        metrics.head_bytes_max.set(max as i64);
+        let head = Arc::new(Head::new(MemoryAccount::new(max), config.tenants_max, config.partition_stacks_max));
+        let apply = Arc::new(ApplyToHead::new(Arc::clone(&head), Arc::clone(&deps.clock), Arc::clone(&metrics)));
+        let shared = Arc::new(Shared {
+            dedup: DedupWindow::new(config.dedup_window, config.dedup_ids_max),
+            config,
+            head,
+            bucket: deps.bucket,
+            catalog: deps.catalog,
+            clock: deps.clock,
+            metrics,
+            flush_wanted: Notify::new(),
+            stopping: CancellationToken::new(),
+            journal: RwLock::new(None),
+            old_logs: tokio::sync::Mutex::default(),
+            log_bytes_max: journal_config.bytes_max.0,
+            apply,
+        });
+        *shared.old_logs.lock().await = recovery::recover(&shared, &deps.logs, id).await?;
+        let apply = Arc::clone(&shared.apply);
+        let journal = Journal::start(deps.logs, id, journal_config, apply).await?;
+        info!(log = %journal.log_name(), "log opened");
+        *shared.journal.write() = Some(Arc::new(journal));
+        let maintenance = tokio::spawn(maintain(Arc::clone(&shared)));
+        Ok(Self { shared, maintenance: Mutex::new(Some(maintenance)) })
+    }
+
+    /// Refuses new pushes, waits for those under way, and closes the log. What is in the head stays in the log for the next start.
+    pub async fn stop(&self) {
+        self.shared.stopping.cancel();
+        let maintenance = self.maintenance.lock().take();
+        if let Some(maintenance) = maintenance
+            && maintenance.await.is_err()
+        {
+            error!("the ingester's maintenance ended by panic");
+        }
+        let journal = self.shared.journal.write().take();
+        if let Some(journal) = journal {
+            journal.close().await;
+        }
+    }
+}
+
+#[async_trait]
+impl IngesterApi for Ingester {
+    async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        append::append(&self.shared, request).await
+    }
+
+    async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        query::query(&self.shared.head, request).await
+    }
+
+    async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
+        for head in self.shared.head.tenants() {
+            if tenant.as_ref().is_none_or(|wanted| *wanted == head.tenant) {
+                flush_tenant(&self.shared, &head).await.map_err(|error| StatusError::from_coded(&error))?;
+            }
+        }
+        delete_covered(&self.shared).await;
+        Ok(())
+    }
+}
+
+/// Ages, sizes and deletions, once a tick or when somebody asks for room.
+async fn maintain(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            () = shared.clock.sleep(TICK) => {}
+            () = shared.flush_wanted.notified() => {}
+        }
+        let flushed = flush_due(&shared).await;
+        drop_retained(&shared);
+        if flushed {
+            delete_covered(&shared).await;
+        }
+        shared.metrics.head_bytes.set(shared.head.memory.held() as i64);
+        shared.metrics.dedup_ids.set(shared.dedup.len() as i64);
+    }
+}
+
+/// Flushes what is old or large; when memory is short, the largest tenant too. Tells whether anything was flushed.
+async fn flush_due(shared: &Arc<Shared>) -> bool {
+    let now = shared.clock.monotonic();
+    let mut loads: Vec<(u64, Duration, Arc<TenantHead>)> = Vec::new();
+    for tenant in shared.head.tenants() {
+        if let (bytes, Some(opened_at)) = tenant.uncommitted() {
+            loads.push((bytes, now.saturating_sub(opened_at), tenant));
+        }
+    }
+    shared
+        .metrics
+        .oldest_unflushed_seconds
+        .set(loads.iter().map(|(_, age, _)| age.as_secs()).max().unwrap_or(0) as i64);
+    loads.sort_by_key(|(bytes, _, _)| std::cmp::Reverse(*bytes));
+    // Well before the log is full: at `log.bytes-max` pushes are refused.
+    let log_full = shared.journal().is_ok_and(|journal| journal.uncovered_bytes() > shared.log_bytes_max / 2);
+    let mut flushed = false;
+    for (position, (bytes, age, tenant)) in loads.iter().enumerate() {
+        let short = position == 0 && (shared.head.memory.is_near_full() || log_full);
+        if *age < shared.config.flush_interval && *bytes < shared.config.flush_bytes.0 && !short {
+            continue;
+        }
+        match flush_tenant(shared, tenant).await {
+            Ok(()) => flushed = true,
+            Err(error) => {
+                warn!(tenant = %tenant.tenant, error = &error as &dyn std::error::Error, "flush failed; it will be tried again");
+            }
+        }
+    }
+    flushed
+}
+
+/// Committed rows leave memory after a while, at once when memory is short.
+pub(crate) fn drop_retained(shared: &Shared) {
+    let now = shared.clock.monotonic();
+    let memory = &shared.head.memory;
+    let retain = if memory.is_near_full() { Duration::ZERO } else { shared.config.retain_after_commit };
+    // Symbols are worth keeping over a flush or two: a cold partition costs about twice a warm one.
+    let idle = if memory.is_near_full() { Duration::ZERO } else { shared.config.flush_interval * 2 };
+    for tenant in shared.head.tenants() {
+        tenant.drop_retained(memory, now.saturating_sub(retain), now.saturating_sub(idle));
+    }
+}
+
+/// Deletes log segments and old logs whose rows all lie in committed blocks.
+async fn delete_covered(shared: &Arc<Shared>) {
+    // Read before the tenants are asked: what is applied meanwhile lies above it.
+    let epochs = shared.apply.epochs();
+    let tenants = shared.head.tenants();
+    if let Ok(journal) = shared.journal() {
+        for (position, epoch) in epochs.iter().enumerate() {
+            let first = tenants.iter().filter_map(|tenant| tenant.first_uncovered(&epoch.log)).min();
+            let through = first.map_or(epoch.seq, |first| first.saturating_sub(1).min(epoch.seq));
+            match journal.delete_covered_of(&epoch.log, through).await {
+                Ok(()) if first.is_none() && position + 1 < epochs.len() => shared.apply.forget_epoch(&epoch.log),
+                Ok(()) => {}
+                Err(error) => {
+                    warn!(
+                        log = epoch.log,
+                        through,
+                        error = &error as &dyn std::error::Error,
+                        "covered log stays for now"
+                    );
+                }
+            }
+        }
+    }
+    shared.old_logs.lock().await.delete_covered(&tenants).await;
+}
