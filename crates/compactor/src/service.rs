@@ -1,0 +1,94 @@
+//! The life of a compactor: one round over all tenants each interval.
+
+use std::sync::Arc;
+
+use flamelake_catalog::{CatalogError, CatalogStore, Commit};
+use flamelake_config::LimitsSource;
+use flamelake_model::TenantId;
+use flamelake_runtime::clock::SharedClock;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::CompactorConfig;
+use crate::metrics::Metrics;
+use crate::retention::expired;
+
+/// What a compactor works with.
+#[derive(Clone, Debug)]
+pub struct CompactorDeps {
+    /// Whose blocks are live.
+    pub catalog: Arc<CatalogStore>,
+    /// Retention of each tenant.
+    pub limits: Arc<dyn LimitsSource>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where metrics are registered.
+    pub registry: Registry,
+}
+
+/// See the crate.
+#[derive(Debug)]
+pub struct Compactor {
+    config: CompactorConfig,
+    deps: CompactorDeps,
+    metrics: Metrics,
+}
+
+impl Compactor {
+    /// A compactor that does nothing until [`Compactor::run`].
+    pub fn new(config: CompactorConfig, deps: CompactorDeps) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(&deps.registry)?;
+        Ok(Self { config, deps, metrics })
+    }
+
+    /// Works until stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            self.clean_all().await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.deps.clock.sleep(self.config.cleanup_interval) => {}
+            }
+        }
+    }
+
+    /// One round over all tenants; a tenant that fails is tried again in the next.
+    pub async fn clean_all(&self) {
+        let tenants = match self.deps.catalog.tenants().await {
+            Ok(tenants) => tenants,
+            Err(error) => {
+                self.metrics.cleanup_failures_total.inc();
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "tenants cannot be listed; cleanup is tried again later"
+                );
+                return;
+            }
+        };
+        for tenant in tenants {
+            self.metrics.cleanups_total.inc();
+            if let Err(error) = self.clean(&tenant).await {
+                self.metrics.cleanup_failures_total.inc();
+                warn!(%tenant, error = &error as &dyn std::error::Error, "cleanup failed; it is tried again later");
+            }
+        }
+    }
+
+    async fn clean(&self, tenant: &TenantId) -> Result<(), CatalogError> {
+        let state = self.deps.catalog.load(tenant).await?;
+        let retention = self.deps.limits.for_tenant(tenant).retention_period;
+        let remove = expired(state.blocks.values().map(Arc::as_ref), retention, self.deps.clock.unix_nanos());
+        if !remove.is_empty() {
+            let blocks = remove.len();
+            self.deps
+                .catalog
+                .commit(tenant, Commit { remove: remove.into_iter().collect(), ..Commit::default() })
+                .await?;
+            self.metrics.blocks_expired_total.inc_by(blocks as u64);
+            info!(%tenant, blocks, "blocks past their retention removed");
+        }
+        self.deps.catalog.sweep(tenant).await?;
+        Ok(())
+    }
+}
