@@ -2,6 +2,8 @@
 //!
 //! The load is that of `design/performance.md` section 00, so that each number stands beside the one measured for the reference.
 //! Knows the server only by its URL, its process id and its data folder.
+
+#![expect(clippy::disallowed_methods, reason = "it measures and waits for real processes")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod fleet;

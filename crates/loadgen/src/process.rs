@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Ticks a second of /proc/<pid>/stat: `USER_HZ`, 100 on every Linux that Rust runs on.
+/// Ticks a second of `/proc/<pid>/stat`: `USER_HZ`, 100 on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running process.

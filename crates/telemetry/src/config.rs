@@ -1,7 +1,7 @@
 //! Keys of logs and traces.
 
 flamelake_config::section! {
-    /// Logs and traces of the server itself.
+    /// Telemetry: logs and traces of the server itself.
     pub struct TelemetryConfig {
         /// `error`, `warn`, `info`, `debug` or `trace`; also per module, e.g. `info,flamelake_journal=debug`.
         "log.level" => pub log_level: String = "info".to_owned(),

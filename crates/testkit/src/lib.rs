@@ -8,6 +8,7 @@ pub mod frame;
 pub mod clock;
 pub mod seed;
 pub mod golden;
+pub mod fuzz;
 pub mod shared;
 
 pub use clock::FakeClock;

@@ -1,3 +1,5 @@
+//! What labels become, and which are refused.
+
 use super::*;
 
 const LIMITS: LabelLimits = LabelLimits { names_max: 30, name_bytes_max: 1024, value_bytes_max: 2048 };

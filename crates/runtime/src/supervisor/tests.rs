@@ -48,6 +48,7 @@ async fn parts_stop_in_reverse_order() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the paused clock of the test runtime")]
 async fn a_part_that_is_late_is_cut_off() {
     let (mut supervisor, diary) = (Supervisor::new(), Diary::default());
     supervisor.task("first", SECOND, until_stopped(&diary, "first"));
