@@ -3,6 +3,8 @@
 //! Knows no crate of the server: only the wire. The binary is `FLAMELAKE_BIN`, else `release/flamelake` in the target folder;
 //! `make test` builds it first.
 
+#![expect(clippy::disallowed_methods, reason = "it measures and waits for real processes")]
+
 pub mod server;
 pub mod client;
 pub mod answers;

@@ -1,2 +1,26 @@
-//! PLACEHOLDER flamelake
-fn main() {}
+//! The one binary: the server, and the commands that talk to one.
+
+mod config;
+mod target;
+mod cli;
+mod admin;
+mod wiring;
+mod server;
+mod commands;
+
+use std::process::ExitCode;
+
+/// Profiles of long-running processes made us choose it: it returns freed memory and does not fragment under many threads.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match cli::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Plain HTTP routes for operators (contract query.md section 9, operations.md 1.4 and 1.5).
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use flamelake_api::roles::IngesterApi;
+use flamelake_model::{StatusError, TenantId};
+use flamelake_rpc::HttpError;
+use flamelake_runtime::Readiness;
+use flamelake_telemetry::BuildInfo;
+use prometheus::Registry;
+use serde::Deserialize;
+use serde_json::json;
+
+/// What the routes tell about.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) registry: Registry,
+    pub(crate) ingester: Arc<dyn IngesterApi>,
+    /// The resolved configuration, what differs from the defaults, and the defaults, as YAML without secrets.
+    pub(crate) config: Arc<ConfigTexts>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ConfigTexts {
+    pub(crate) all: String,
+    pub(crate) diff: String,
+    pub(crate) defaults: String,
+}
+
+/// The routes.
+pub(crate) fn routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/ready", get(ready))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .route("/api/v1/status/config", get(async |State(admin): State<Admin>| yaml(&admin.config.all)))
+        .route("/api/v1/status/config/diff", get(async |State(admin): State<Admin>| yaml(&admin.config.diff)))
+        .route("/api/v1/status/config/default", get(async |State(admin): State<Admin>| yaml(&admin.config.defaults)))
+        .route("/api/v1/status/buildinfo", get(build_info))
+        .route("/ingester/flush", post(flush))
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    match admin.readiness.check() {
+        Ok(()) => "ready\n".into_response(),
+        Err(missing) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))).into_response()
+        }
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Result<Response, HttpError> {
+    let text =
+        flamelake_telemetry::encode(&admin.registry).map_err(|error| StatusError::internal(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+#[derive(Deserialize)]
+struct ConfigMode {
+    #[serde(default)]
+    mode: String,
+}
+
+async fn config(State(admin): State<Admin>, Query(query): Query<ConfigMode>) -> Result<Response, HttpError> {
+    match query.mode.as_str() {
+        "" => Ok(yaml(&admin.config.all)),
+        "diff" => Ok(yaml(&admin.config.diff)),
+        "defaults" => Ok(yaml(&admin.config.defaults)),
+        other => Err(StatusError::invalid_argument(format!("mode {other:?} is unknown: use diff or defaults")).into()),
+    }
+}
+
+fn yaml(text: &str) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned()).into_response()
+}
+
+async fn build_info() -> Response {
+    let build = BuildInfo::current();
+    Json(json!({"status": "success", "data": {
+        "version": build.version, "revision": build.revision, "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
+    }}))
+    .into_response()
+}
+
+#[derive(Deserialize)]
+struct FlushScope {
+    tenant: Option<String>,
+}
+
+/// Cuts the heads and answers when their blocks are committed; the status reflects the result.
+async fn flush(State(admin): State<Admin>, Query(scope): Query<FlushScope>) -> Result<Response, HttpError> {
+    let tenant = scope.tenant.as_deref().map(TenantId::parse).transpose();
+    let tenant = tenant.map_err(|error| StatusError::invalid_argument(error.to_string()))?;
+    admin.ingester.flush(tenant).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,43 @@
+//! All sections in one: the only place that knows every key.
+
+flamelake_config::section! {
+    /// Server: which roles run here, where they listen, and who is who.
+    pub struct ServerSettings {
+        /// Which roles run in this process. `all` is the whole system; others come with the cluster.
+        "target" => pub target: String = "all".to_owned(),
+        /// Address of the public port: Connect, gRPC, gRPC-Web and HTTP. Empty = all interfaces.
+        "server.http-listen-address" => pub http_listen_address: String = String::new(),
+        /// The public port.
+        "server.http-listen-port" => pub http_listen_port: u16 = 4040,
+        /// Address of the internal gRPC port. Empty = all interfaces.
+        "server.grpc-listen-address" => pub grpc_listen_address: String = String::new(),
+        /// The internal gRPC port (health and reflection today). 0 = none.
+        "server.grpc-listen-port" => pub grpc_listen_port: u16 = 9095,
+        /// On: every request names its tenant in the header X-Scope-OrgID and gets 401 without. Off: everything belongs to `anonymous`.
+        "auth.multitenancy-enabled" => pub multitenancy_enabled: bool = false,
+        /// YAML file with `overrides: {tenant: {limit: value}}`, read again when it changes. Empty = none.
+        "runtime-config.file" => pub runtime_config_file: String = String::new(),
+        nested {
+            /// Logs and traces.
+            pub telemetry: flamelake_telemetry::TelemetryConfig,
+            /// Where everything durable lies.
+            pub storage: flamelake_object_storage::StorageConfig,
+            /// The write path.
+            pub distributor: flamelake_distributor::DistributorConfig,
+            /// The head.
+            pub ingester: flamelake_ingester::IngesterConfig,
+            /// The log.
+            pub journal: flamelake_journal::JournalConfig,
+            /// Lists of blocks.
+            pub catalog: flamelake_catalog::CatalogConfig,
+            /// Reading of blocks.
+            pub store_gateway: flamelake_store_gateway::StoreGatewayConfig,
+            /// The query API.
+            pub querier: flamelake_querier::QuerierConfig,
+            /// Retention.
+            pub compactor: flamelake_compactor::CompactorConfig,
+            /// Bounds for each tenant.
+            pub limits: flamelake_config::Limits,
+        }
+    }
+}

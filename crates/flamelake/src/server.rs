@@ -1,0 +1,141 @@
+//! The life of the server: start in order, serve, stop in reverse order.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flamelake_api::{FILE_DESCRIPTOR_SET, METHODS};
+use flamelake_config::{Show, Values, show};
+use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics, Tenancy};
+use flamelake_runtime::clock::{SharedClock, SystemClock};
+use flamelake_runtime::{Readiness, stop_signal};
+use flamelake_telemetry::BuildInfo;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::admin::{Admin, ConfigTexts, routes};
+use crate::config::ServerSettings;
+use crate::target;
+use crate::wiring::{self, System};
+
+/// How often the file of tenants' limits is looked at.
+const LIMITS_RELOAD: Duration = Duration::from_secs(10);
+/// Requests in flight may go on this long after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Result<()> {
+    target::check(&settings.target)?;
+    let _telemetry = flamelake_telemetry::init(&settings.telemetry)?;
+    let clock = SystemClock::shared();
+    let started = clock.monotonic();
+    let registry = flamelake_telemetry::new_registry()?;
+    let readiness = Arc::new(Readiness::default());
+    readiness.set("start", false);
+    let metrics = ServerMetrics::register(&registry, Arc::clone(&clock))?;
+    let config = ServerConfig { drain_timeout: DRAIN, ..ServerConfig::default() };
+    let public = address(&settings.http_listen_address, settings.http_listen_port);
+    let public = Server::bind(&public, config.clone(), metrics.clone()).await?;
+    let internal = match settings.grpc_listen_port {
+        0 => None,
+        port => {
+            Some(Server::bind(&address(&settings.grpc_listen_address, port), config.clone(), metrics.clone()).await?)
+        }
+    };
+    let system = wiring::build(&settings, &clock, &registry).await.context("start")?;
+    let health = Health::new();
+    let texts = ConfigTexts {
+        all: show(&settings, values, Show::All),
+        diff: show(&settings, values, Show::Diff),
+        defaults: show(&settings, values, Show::Defaults),
+    };
+    let admin = Admin {
+        readiness: Arc::clone(&readiness),
+        registry,
+        ingester: Arc::clone(&system.ingester) as _,
+        config: Arc::new(texts),
+    };
+    let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
+    let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
+    let tenancy = if settings.multitenancy_enabled { Tenancy::Multi } else { Tenancy::Single };
+    let app = App::new().rpc(rpc).plain(routes(admin)).health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
+    let internal_app = App::new().health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let internal_app = internal_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
+
+    let stop = CancellationToken::new();
+    let address = public.local_addr();
+    let mut ports = vec![tokio::spawn(public.run(app, stop.clone()))];
+    ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
+    let background = background(&system, &clock, &stop);
+    readiness.set("start", true);
+    health.set("", true);
+    let took = clock.monotonic().saturating_sub(started);
+    greet(&settings, &format!("http://{}", reachable(address)), took);
+
+    let signal = stop_signal().await?;
+    info!(signal, "stopping");
+    readiness.set("start", false);
+    health.set("", false);
+    stop.cancel();
+    for port in ports {
+        port.await.context("a port ended by panic")?;
+    }
+    system.ingester.stop().await;
+    for task in background {
+        task.await.context("a background task ended by panic")?;
+    }
+    info!("stopped");
+    Ok(())
+}
+
+fn background(system: &System, clock: &SharedClock, stop: &CancellationToken) -> Vec<tokio::task::JoinHandle<()>> {
+    let (compactor, token) = (Arc::clone(&system.compactor), stop.clone());
+    let cleanup = tokio::spawn(async move { compactor.run(token).await });
+    let (limits, clock, token) = (Arc::clone(&system.limits), Arc::clone(clock), stop.clone());
+    let reload = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = clock.sleep(LIMITS_RELOAD) => {}
+            }
+            match limits.reload() {
+                Ok(true) => info!("limits of tenants changed"),
+                Ok(false) => {}
+                Err(error) => {
+                    error!(error = &error as &dyn std::error::Error, "bad file of limits; the last good one holds")
+                }
+            }
+        }
+    });
+    vec![cleanup, reload]
+}
+
+fn address(host: &str, port: u16) -> String {
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Where a person on this machine finds the port.
+fn reachable(address: std::net::SocketAddr) -> std::net::SocketAddr {
+    if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address }
+}
+
+/// Tells a person where to push and where to look.
+fn greet(settings: &ServerSettings, url: &str, took: Duration) {
+    info!(version = %BuildInfo::current(), url, milliseconds = took.as_millis() as u64, "ready");
+    let text = format!(
+        "Flamelake {} is ready on {url} ({} ms)\n  push:   any Pyroscope SDK or agent to {url}\n          flamelake push cpu.pb.gz --label \
+         service_name=my-app --url {url}\n  look:   Grafana, data source Grafana Pyroscope, URL {url}\n          flamelake query flamegraph \
+         --url {url}\n  data:   {}\n  state:  {url}/ready {url}/metrics {url}/config\n",
+        BuildInfo::current(),
+        took.as_millis(),
+        match settings.storage.backend.as_str() {
+            "filesystem" => settings.storage.filesystem.dir.as_str(),
+            other => other,
+        },
+    );
+    // Nobody may be reading standard output; that is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,134 @@
+//! A server and the commands that talk to it: start, push, look, stop.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use flamelake_api::google::v1::{Function, Line, Location, Profile, Sample, ValueType};
+use prost::Message as _;
+
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    /// On free ports, with its state in `folder`.
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_flamelake"))
+            .args([
+                "--server.http-listen-address=127.0.0.1",
+                "--server.http-listen-port=0",
+                "--server.grpc-listen-port=0",
+            ])
+            .arg(format!("--storage.filesystem.dir={}", folder.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let greeting = lines.next().unwrap().unwrap();
+        let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        Self { process, url }
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_flamelake")).args(arguments).args(["--url", &self.url]).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// SIGTERM, as an operator would; the exit status must be good.
+    fn stop(mut self) {
+        let kill = Command::new("kill").arg("-TERM").arg(self.process.id().to_string()).status().unwrap();
+        assert!(kill.success());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    /// Only after a failed test is there still something to kill.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// CPU time: main;work 300 ms, main 100 ms.
+fn profile() -> Vec<u8> {
+    let string_table = ["", "cpu", "nanoseconds", "main", "work"].map(str::to_owned).into();
+    let cpu = ValueType { r#type: 1, unit: 2 };
+    let function = |id: u64, name| Function { id, name, ..Function::default() };
+    let location = |id| Location { id, line: vec![Line { function_id: id, line: 1 }], ..Location::default() };
+    let sample = |stack: &[u64], value| Sample { location_id: stack.to_vec(), value: vec![value], ..Sample::default() };
+    Profile {
+        string_table,
+        sample_type: vec![cpu],
+        period_type: Some(cpu),
+        period: 10_000_000,
+        function: vec![function(1, 3), function(2, 4)],
+        location: vec![location(1), location(2)],
+        sample: vec![sample(&[2, 1], 300_000_000), sample(&[1], 100_000_000)],
+        ..Profile::default()
+    }
+    .encode_to_vec()
+}
+
+const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+
+#[test]
+fn what_is_pushed_can_be_seen_before_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("cpu.pb"));
+    std::fs::write(&file, profile()).unwrap();
+    let file = file.to_str().unwrap();
+
+    let server = Server::start(&data);
+    assert_eq!(server.run(&["query", "types"]), "");
+    server.run(&["push", file, "--label", "service_name=shop", "--now"]);
+    assert_eq!(server.run(&["push", file, file, "--label", "service_name=shop", "--now"]), "pushed 2 profiles\n");
+    check(&server, folder.path());
+    server.stop();
+
+    let server = Server::start(&data);
+    check(&server, folder.path());
+    server.stop();
+}
+
+fn check(server: &Server, folder: &Path) {
+    assert_eq!(server.run(&["query", "types"]), format!("{TYPE}\n"));
+    assert_eq!(server.run(&["query", "labels", "service_name"]), "shop\n");
+    assert!(server.run(&["query", "labels"]).lines().any(|name| name == "service_name"));
+    let flamegraph = "\
+100.0%    1.20s ████████████████████ total
+100.0%    1.20s ████████████████████  main
+ 75.0%  900.0ms ███████████████        work
+";
+    let shown = server.run(&["query", "flamegraph", "--query", "{service_name=\"shop\"}", "--type", TYPE]);
+    let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&shown), trimmed(flamegraph));
+    assert!(server.run(&["query", "top"]).contains("900.0ms  75.0%   900.0ms  75.0%  work"));
+    assert!(server.run(&["query", "series", "--group-by", "service_name"]).contains("1.20s  {service_name=\"shop\"}"));
+    let output = folder.join("merged.pb");
+    server.run(&["query", "pprof", "-o", output.to_str().unwrap()]);
+    let merged = Profile::decode(std::fs::read(output).unwrap().as_slice()).unwrap();
+    assert_eq!(merged.sample.iter().flat_map(|sample| &sample.value).sum::<i64>(), 1_200_000_000);
+}
+
+#[test]
+fn refusals_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notes.txt");
+    std::fs::write(&file, "not a profile").unwrap();
+    let push = |url: &str| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_flamelake")).arg("push").arg(&file).args(["--url", url]).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(push("http://127.0.0.1:1").contains("this is no pprof profile"));
+    std::fs::write(&file, profile()).unwrap();
+    let text = push("http://127.0.0.1:1");
+    assert!(text.contains("cannot reach http://127.0.0.1:1") && text.contains("--url"), "{text}");
+}
