@@ -1,0 +1,51 @@
+# The one door: what a person or CI does here is a target of this file. `make help` lists them.
+SHELL := /bin/bash
+# Outside the clone, so that a fresh clone reuses what is compiled. One profile for every step.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/flamelake/target
+CARGO_FLAGS := --release --locked
+FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
+export FLAMELAKE_BIN ?= $(FLAMELAKE)
+DATA ?= ./data
+
+.PHONY: print-bin help run build test check bench golden fuzz tools docs
+.DEFAULT_GOAL := help
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+run: tools build ## Build what is missing and start Flamelake on port 4040 with data in ./data.
+	exec $(FLAMELAKE) --target=all --storage.filesystem.dir=$(DATA) $(ARGS)
+
+build: tools ## Build the server and command line.
+	cargo build $(CARGO_FLAGS) -p flamelake
+
+test: tools ## Run all tests; real components are installed or their tests say that they skip.
+	@scripts/install-tools.sh test
+	cargo test $(CARGO_FLAGS) --workspace --no-run
+	cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
+
+check: tools ## What CI checks besides tests: format, lints, dependencies, documentation.
+	@scripts/install-tools.sh check
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	cargo deny --offline --log-level error check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items --quiet
+
+bench: tools build ## Measure: kernels by criterion, then the load of docs/benchmarks.md against a fresh server.
+	cargo bench --locked --profile release --workspace
+	scripts/bench-server.sh
+
+golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.
+	scripts/golden.sh
+
+fuzz: tools ## Run each fuzz target for FUZZ_SECONDS (default 60).
+	scripts/fuzz.sh
+
+docs: ## Rewrite generated documentation (docs/configuration.md).
+	UPDATE_GOLDEN=1 cargo test $(CARGO_FLAGS) -p flamelake --test command_line the_page_of_keys
+
+print-bin:
+	@echo $(CARGO_TARGET_DIR)/release
+
+tools:
+	@scripts/install-tools.sh build

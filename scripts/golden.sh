@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Plays the recorded requests of ../shared/golden to a fresh server. Usage: scripts/golden.sh [SCENARIO…]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shared=${FLAMELAKE_SHARED:-../shared}
+[ -d "$shared/golden" ] || { echo "golden: $shared/golden is absent, skipped"; exit 0; }
+bin=${FLAMELAKE_BIN:-${CARGO_TARGET_DIR:-target}/release/flamelake}
+data=$(mktemp -d); port=$((20000 + RANDOM % 20000))
+"$bin" --target=all --server.http-listen-address=127.0.0.1 --server.http-listen-port=$port \
+  --server.grpc-listen-address=127.0.0.1 --server.grpc-listen-port=$((port + 1)) --storage.filesystem.dir="$data/state" \
+  --auth.multitenancy-enabled=true --validation.reject-older-than=0 --validation.reject-newer-than=0 \
+  --querier.max-query-lookback=0 --querier.max-query-length=0 --retention-period=0 \
+  --distributor.ingestion-rate-limit-mb=1000 --distributor.ingestion-burst-size-mb=2000 >"$data/server.log" 2>&1 &
+pid=$!
+trap 'kill $pid 2>/dev/null; wait $pid 2>/dev/null || true; rm -rf "$data"' EXIT
+for _ in $(seq 100); do curl -sf -o /dev/null "http://127.0.0.1:$port/ready" && break; kill -0 $pid || { tail "$data/server.log"; exit 1; }; sleep .1; done
+[ $# -gt 0 ] || set -- small-trees series-buckets bad-requests real-go real-large real-languages real-spans real-truncated
+python3 "$shared/golden/check.py" --except /pyroscope/,SelectHeatmap "http://127.0.0.1:$port" "$shared/golden" "$@"

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what a step needs and says so. Steps: build (compile), check (lints), test (real components for integration tests).
+set -euo pipefail
+
+say() { printf 'tools: %s\n' "$*"; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+apt_install() {
+  command -v apt-get >/dev/null || { say "install by hand: $*"; exit 1; }
+  say "installing by apt: $*"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (https://rustup.rs), then run this again"; exit 1; }
+
+build() {
+  # libdeflate, zstd and jemalloc are C: a compiler and make build them.
+  command -v cc >/dev/null && command -v make >/dev/null || apt_install build-essential
+}
+check() {
+  cargo deny --version >/dev/null 2>&1 && return
+  say "installing cargo-deny (a few minutes, once)"
+  cargo install cargo-deny --locked --version 0.20.2 --debug --target-dir "${CARGO_TARGET_DIR:?}/tools" --quiet
+}
+test() {
+  command -v curl >/dev/null || apt_install curl
+  command -v python3 >/dev/null || apt_install python3 python3-venv
+  # A private environment for DuckDB (reads our blocks) and the Python SDK (pushes to us).
+  local venv="${FLAMELAKE_VENV:-$HOME/.cache/flamelake/venv}"
+  if ! "$venv/bin/python" -c 'import duckdb, pyroscope' 2>/dev/null; then
+    say "installing duckdb and pyroscope-io into $venv"
+    python3 -m venv "$venv" && "$venv/bin/pip" install --quiet duckdb pyroscope-io \
+      || say "could not install duckdb and pyroscope-io: their tests will skip, saying so"
+  fi
+}
+"${1:-build}"
