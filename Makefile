@@ -28,6 +28,7 @@ check: tools ## What CI checks besides tests: format, lints, dependencies, docum
 	@scripts/install-tools.sh check
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items --quiet
 
