@@ -74,8 +74,11 @@ impl Coded for WriteError {
     }
 }
 
+/// Partitions in a block: they are numbered in 16 bits.
+pub const PARTITIONS_MAX: usize = 65_535;
+
 /// Encodes a block. CPU-bound: call it off the async threads. Partitions are taken one at a time, so that the caller can build
-/// them lazily. At most 65,535 partitions, and 2³² samples in each.
+/// them lazily. At most [`PARTITIONS_MAX`], and 2³² samples in each.
 pub fn write_block(
     identity: BlockIdentity,
     partitions: impl Iterator<Item = PartitionRows>,
@@ -123,7 +126,10 @@ impl BlockWriter {
 
     fn write_partition(&mut self, mut partition: PartitionRows) -> Result<(), WriteError> {
         let too_large = |what| WriteError::TooLarge { block: self.block, what };
-        let part = u16::try_from(self.partitions.len()).map_err(|_| too_large("more than 65,535 partitions"))?;
+        if self.partitions.len() >= PARTITIONS_MAX {
+            return Err(too_large("more than 65,535 partitions"));
+        }
+        let part = self.partitions.len() as u16;
         let samples: u64 = partition.series.iter().map(|series| series.stacks.len() as u64).sum();
         u32::try_from(samples).map_err(|_| too_large("more than 2^32 samples in a partition"))?;
         let first: Vec<u64> = self.tables.iter().map(TableWriter::rows).collect();

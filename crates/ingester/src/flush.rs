@@ -1,13 +1,13 @@
-//! Cuts a tenant's head into one block and commits it together with the log it covers: one step, so that each row is in the log
-//! or in a block, never in both or neither (promise P2).
+//! Cuts a tenant's head into a block (several only for very many services) and commits it together with the log it covers: one step,
+//! so that each row is in the log or in a block, never in both or neither (promise P2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flamelake_block::meta::{LogRange, Ulid};
+use flamelake_block::meta::{BlockMeta, LogRange};
 use flamelake_block::rows::{PartitionRows, SeriesRows};
-use flamelake_block::writer::{BlockIdentity, FinishedBlock, block_folder, write_block};
-use flamelake_catalog::{CatalogError, Commit, CommitOutcome};
+use flamelake_block::writer::{BlockIdentity, FinishedBlock, PARTITIONS_MAX, block_folder, write_block};
+use flamelake_catalog::{CatalogError, CatalogState, Commit, CommitOutcome};
 use flamelake_model::{Labels, TenantId};
 use tracing::{info, warn};
 
@@ -28,7 +28,7 @@ pub(crate) async fn flush_tenant(shared: &Arc<Shared>, tenant: &Arc<TenantHead>)
         return Ok(());
     }
     let timer = shared.metrics.flush_seconds.start_timer();
-    let result = commit_block(shared, &tenant.tenant, &generations).await;
+    let result = commit_blocks(shared, &tenant.tenant, &generations).await;
     timer.observe_duration();
     match result {
         Ok(()) => {
@@ -43,7 +43,7 @@ pub(crate) async fn flush_tenant(shared: &Arc<Shared>, tenant: &Arc<TenantHead>)
     }
 }
 
-async fn commit_block(
+async fn commit_blocks(
     shared: &Arc<Shared>,
     tenant: &TenantId,
     generations: &[Arc<Generation>],
@@ -58,20 +58,24 @@ async fn commit_block(
             return Ok(());
         }
         let ranges = log_ranges(&generations);
-        let block = encode(tenant, shared.catalog.next_block_id(&state), &ranges, &generations).await?;
-        upload(shared, tenant, &block).await?;
-        let ulid = block.meta.ulid;
-        let (bytes, profiles) = (block.meta.bytes, block.meta.partitions.iter().map(|p| p.profiles).sum::<u64>());
+        let blocks = encode(shared, tenant, &state, &ranges, &generations).await?;
+        for block in &blocks {
+            upload(shared, tenant, block).await?;
+        }
+        let add: Vec<Arc<BlockMeta>> = blocks.into_iter().map(|block| Arc::new(block.meta)).collect();
+        let ids = add.iter().map(|meta| meta.ulid.to_string()).collect::<Vec<_>>().join(" ");
+        let bytes: u64 = add.iter().map(|meta| meta.bytes).sum();
+        let profiles: u64 = add.iter().flat_map(|meta| &meta.partitions).map(|partition| partition.profiles).sum();
         let covered = ranges.iter().map(|range| (range.log.clone(), (range.from, range.to))).collect();
-        let commit = Commit { add: vec![Arc::new(block.meta)], covered, ..Commit::default() };
+        let commit = Commit { add, covered, ..Commit::default() };
         match shared.catalog.commit(tenant, commit).await.map_err(catalog_error)? {
             CommitOutcome::Committed(state) => {
-                info!(%tenant, block = %ulid, version = state.version, bytes, profiles, "head flushed");
+                info!(%tenant, blocks = ids, version = state.version, bytes, profiles, "head flushed");
                 return Ok(());
             }
             CommitOutcome::AlreadyDone(_) => return Ok(()),
-            // The block's id fell below the floor, or a part of the logs is covered meanwhile: look again and build from the rest.
-            other => warn!(%tenant, block = %ulid, outcome = ?other, "flush has to be built anew"),
+            // An id fell below the floor, or a part of the logs is covered meanwhile: look again and build from the rest.
+            other => warn!(%tenant, blocks = ids, outcome = ?other, "flush has to be built anew"),
         }
     }
     Err(catalog_error(CatalogError::Contention { tenant: tenant.clone(), attempts: COMMIT_ATTEMPTS_MAX }))
@@ -88,19 +92,33 @@ fn log_ranges(generations: &[Arc<Generation>]) -> Vec<LogRange> {
 }
 
 async fn encode(
+    shared: &Arc<Shared>,
     tenant: &TenantId,
-    ulid: Ulid,
+    state: &Arc<CatalogState>,
     ranges: &[LogRange],
     generations: &[Arc<Generation>],
-) -> Result<FinishedBlock, IngesterError> {
-    let identity =
-        BlockIdentity { ulid, tenant: tenant.clone(), level: 0, log_ranges: ranges.to_vec(), sources: Vec::new() };
-    let generations = generations.to_vec();
-    let tenant = tenant.clone();
-    tokio::task::spawn_blocking(move || write_block(identity, partitions(&generations)))
+) -> Result<Vec<FinishedBlock>, IngesterError> {
+    let (shared, state, generations) = (Arc::clone(shared), Arc::clone(state), generations.to_vec());
+    let (owner, log_ranges) = (tenant.clone(), ranges.to_vec());
+    let write = move || {
+        let mut rows = partitions(&generations).peekable();
+        let mut blocks = Vec::new();
+        while rows.peek().is_some() {
+            let identity = BlockIdentity {
+                ulid: shared.catalog.next_block_id(&state),
+                tenant: owner.clone(),
+                level: 0,
+                log_ranges: log_ranges.clone(),
+                sources: Vec::new(),
+            };
+            blocks.push(write_block(identity, rows.by_ref().take(PARTITIONS_MAX))?);
+        }
+        Ok(blocks)
+    };
+    tokio::task::spawn_blocking(write)
         .await
         .map_err(|_| IngesterError::TaskFailed { what: "the block writer" })?
-        .map_err(|source| IngesterError::WriteBlock { tenant, source })
+        .map_err(|source| IngesterError::WriteBlock { tenant: tenant.clone(), source })
 }
 
 async fn upload(shared: &Shared, tenant: &TenantId, block: &FinishedBlock) -> Result<(), IngesterError> {

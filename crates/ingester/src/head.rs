@@ -123,13 +123,17 @@ impl TenantHead {
         scratch: &mut Scratch,
     ) {
         let mut state = self.state.lock();
-        let mut generation = state
-            .open
-            .remove(log)
-            .unwrap_or_else(|| Generation::new(log, state.cut.get(log).copied().unwrap_or_default()));
+        let TenantState { symbols: live, open, cut, .. } = &mut *state;
+        let generation = open
+            .entry(log.to_owned())
+            .or_insert_with(|| Generation::new(log, cut.get(log).copied().unwrap_or_default()));
+        // Before the rows: whatever happens on the way, a generation that holds rows says so, and its log stays.
+        generation.to = seq;
+        generation.first_seq.get_or_insert(seq);
+        generation.opened_at.get_or_insert(now);
         for frame in frames {
             let service: Arc<str> = Arc::from(frame.strings.get(frame.service_name));
-            let (symbols, rolls) = state.symbols_of(&service, now, head.partition_stacks_max);
+            let (symbols, rolls) = symbols_of(live, &service, now, head.partition_stacks_max);
             let partition = generation
                 .partitions
                 .entry((Arc::clone(&service), rolls))
@@ -138,10 +142,6 @@ impl TenantHead {
             generation.bytes += growth.rows;
             head.memory.grow(growth.rows + growth.symbols);
         }
-        generation.to = seq;
-        generation.first_seq.get_or_insert(seq);
-        generation.opened_at.get_or_insert(now);
-        state.open.insert(log.to_owned(), generation);
     }
 
     /// Closes the open generations and hands them to a flush, those of an earlier failed flush first.
@@ -205,18 +205,25 @@ impl TenantHead {
     }
 }
 
-impl TenantState {
-    fn symbols_of(&mut self, service: &Arc<str>, now: Duration, stacks_max: u64) -> (Arc<PartitionSymbols>, u32) {
-        let live = self.symbols.entry(Arc::clone(service)).or_insert_with(|| LiveSymbols {
-            symbols: Arc::default(),
-            rolls: 0,
-            used_at: now,
-        });
-        if live.symbols.stack_count() >= stacks_max {
-            live.symbols = Arc::default();
-            live.rolls += 1;
-        }
-        live.used_at = now;
-        (Arc::clone(&live.symbols), live.rolls)
+/// The symbols that new rows of a service use, and how often they were started anew.
+fn symbols_of(
+    live: &mut HashMap<Arc<str>, LiveSymbols>,
+    service: &Arc<str>,
+    now: Duration,
+    stacks_max: u64,
+) -> (Arc<PartitionSymbols>, u32) {
+    let live = live.entry(Arc::clone(service)).or_insert_with(|| LiveSymbols {
+        symbols: Arc::default(),
+        rolls: 0,
+        used_at: now,
+    });
+    if live.symbols.stack_count() >= stacks_max {
+        live.symbols = Arc::default();
+        live.rolls += 1;
     }
+    live.used_at = now;
+    (Arc::clone(&live.symbols), live.rolls)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,41 +21,46 @@ impl ProfileSource for BlockReader {
         self.meta().partitions.iter().map(partition_info).collect()
     }
 
-    async fn series(&self, part: u16) -> Result<Arc<[SeriesEntry]>, SourceError> {
-        Ok(Self::series(self, part).await?)
+    async fn series(&self, part: u32) -> Result<Arc<[SeriesEntry]>, SourceError> {
+        Ok(Self::series(self, in_block(part)?).await?)
     }
 
     async fn profiles(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
         sink: &mut (dyn for<'r> FnMut(u32, &'r [ProfileRow]) + Send),
     ) -> Result<(), SourceError> {
-        Ok(Self::profiles(self, part, series, from, to, sink).await?)
+        Ok(Self::profiles(self, in_block(part)?, series, from, to, sink).await?)
     }
 
     async fn samples(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
         columns: SampleColumns,
         sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
     ) -> Result<(), SourceError> {
-        Ok(Self::samples(self, part, series, from, to, columns, sink).await?)
+        Ok(Self::samples(self, in_block(part)?, series, from, to, columns, sink).await?)
     }
 
-    async fn symbols(&self, part: u16, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
-        Ok(Self::symbols(self, part, detail).await?)
+    async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
+        Ok(Self::symbols(self, in_block(part)?, detail).await?)
     }
+}
+
+/// Blocks number their partitions in 16 bits (docs/formats/block.md); a head has no such bound.
+fn in_block(part: u32) -> Result<u16, SourceError> {
+    u16::try_from(part).map_err(|_| StatusError::internal(format!("no partition {part} in a block")).into())
 }
 
 fn partition_info(partition: &PartitionMeta) -> PartitionInfo {
     PartitionInfo {
-        part: partition.part,
+        part: partition.part.into(),
         service_name: partition.service_name.as_str().into(),
         profile_types: partition.profile_types.iter().map(|id| id.as_str().into()).collect(),
         min_time: TimestampNs(partition.min_time_ns),

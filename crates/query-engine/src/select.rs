@@ -70,7 +70,7 @@ fn is_stripped(labels: &Labels) -> bool {
 
 /// The matching series of one partition.
 pub(crate) struct SelectedPartition {
-    pub(crate) part: u16,
+    pub(crate) part: u32,
     pub(crate) entries: Arc<[SeriesEntry]>,
     /// Indexes into `entries`, ascending, not empty.
     pub(crate) series: Vec<u32>,

@@ -12,7 +12,7 @@ use flamelake_symbols::SymbolSource;
 #[derive(Clone, Debug)]
 pub struct PartitionInfo {
     /// How the source's methods name it.
-    pub part: u16,
+    pub part: u32,
     /// Label `service_name`.
     pub service_name: Arc<str>,
     /// Distinct profile type ids, sorted; lets a planner skip the partition.
@@ -50,11 +50,11 @@ pub trait ProfileSource: Send + Sync {
     /// Its partitions.
     fn partitions(&self) -> Vec<PartitionInfo>;
     /// Series of a partition.
-    async fn series(&self, part: u16) -> Result<Arc<[SeriesEntry]>, SourceError>;
+    async fn series(&self, part: u32) -> Result<Arc<[SeriesEntry]>, SourceError>;
     /// Profiles of some series in `[from, to]`.
     async fn profiles(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -63,7 +63,7 @@ pub trait ProfileSource: Send + Sync {
     /// Samples of some series in `[from, to]`.
     async fn samples(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -71,5 +71,5 @@ pub trait ProfileSource: Send + Sync {
         sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
     ) -> Result<(), SourceError>;
     /// Symbols of a partition.
-    async fn symbols(&self, part: u16, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
+    async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
 }

@@ -62,7 +62,7 @@ fn add_partitions(
     for partition in generation.partitions.values() {
         if rows.0.0 <= partition.max_time_ns && partition.min_time_ns <= rows.1.0 {
             out.push(SnapshotPartition {
-                info: info(partition, out.len()),
+                info: info(partition, out.len() as u32),
                 above,
                 series: partition.series.clone(),
                 entries: OnceLock::new(),
@@ -72,9 +72,9 @@ fn add_partitions(
     }
 }
 
-fn info(partition: &PartitionHead, part: usize) -> PartitionInfo {
+fn info(partition: &PartitionHead, part: u32) -> PartitionInfo {
     PartitionInfo {
-        part: u16::try_from(part).unwrap_or(u16::MAX),
+        part,
         service_name: Arc::clone(&partition.service_name),
         profile_types: partition.profile_types.iter().cloned().collect(),
         min_time: TimestampNs(partition.min_time_ns),
@@ -88,10 +88,8 @@ impl HeadSnapshot {
         Self { partitions: Vec::new() }
     }
 
-    fn partition(&self, part: u16) -> Result<&SnapshotPartition, SourceError> {
-        self.partitions
-            .get(usize::from(part))
-            .ok_or_else(|| StatusError::internal("no such partition in the head").into())
+    fn partition(&self, part: u32) -> Result<&SnapshotPartition, SourceError> {
+        self.partitions.get(part as usize).ok_or_else(|| StatusError::internal("no such partition in the head").into())
     }
 }
 
@@ -105,14 +103,14 @@ impl ProfileSource for HeadSnapshot {
         self.partitions.iter().map(|partition| partition.info.clone()).collect()
     }
 
-    async fn series(&self, part: u16) -> Result<Arc<[SeriesEntry]>, SourceError> {
+    async fn series(&self, part: u32) -> Result<Arc<[SeriesEntry]>, SourceError> {
         let partition = self.partition(part)?;
         Ok(Arc::clone(partition.entries.get_or_init(|| partition.series.iter().map(entry).collect())))
     }
 
     async fn profiles(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -124,7 +122,7 @@ impl ProfileSource for HeadSnapshot {
 
     async fn samples(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -138,7 +136,7 @@ impl ProfileSource for HeadSnapshot {
         Ok(())
     }
 
-    async fn symbols(&self, part: u16, _detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
+    async fn symbols(&self, part: u32, _detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
         Ok(Arc::new(self.partition(part)?.symbols.snapshot()))
     }
 }

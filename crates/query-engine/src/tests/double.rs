@@ -182,7 +182,7 @@ impl MemorySource {
     }
 }
 
-fn partition(part: u16, service: &str, profiles: &[&TestProfile]) -> Partition {
+fn partition(part: u32, service: &str, profiles: &[&TestProfile]) -> Partition {
     let mut symbols = Symbols::new();
     let mut by_labels: BTreeMap<Labels, Vec<&TestProfile>> = BTreeMap::new();
     for profile in profiles {
@@ -245,13 +245,13 @@ impl ProfileSource for MemorySource {
         self.partitions.iter().map(|partition| partition.info.clone()).collect()
     }
 
-    async fn series(&self, part: u16) -> Result<Arc<[SeriesEntry]>, SourceError> {
+    async fn series(&self, part: u32) -> Result<Arc<[SeriesEntry]>, SourceError> {
         Ok(Arc::clone(&self.partitions[part as usize].entries))
     }
 
     async fn profiles(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -267,7 +267,7 @@ impl ProfileSource for MemorySource {
 
     async fn samples(
         &self,
-        part: u16,
+        part: u32,
         series: &[u32],
         from: TimestampNs,
         to: TimestampNs,
@@ -289,7 +289,7 @@ impl ProfileSource for MemorySource {
         Ok(())
     }
 
-    async fn symbols(&self, part: u16, _detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
+    async fn symbols(&self, part: u32, _detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
         Ok(Arc::clone(&self.partitions[part as usize].symbols) as Arc<dyn SymbolSource>)
     }
 }
