@@ -14,7 +14,8 @@ flamelake_config::section! {
         "ingester.flush-interval" => pub flush_interval: Duration = Duration::from_secs(15 * 60),
         /// A tenant's head is cut into a block when it holds this many bytes.
         "ingester.flush-bytes" => pub flush_bytes: ByteSize = ByteSize(64 << 20),
-        /// How long rows stay in memory after their block is committed, for queries planned just before. Less if memory is short.
+        /// How long rows stay in memory after their block is committed, for queries planned just before. Less if memory is short, and at
+        /// most `ingester.flush-bytes` a tenant.
         "ingester.retain-after-commit" => pub retain_after_commit: Duration = Duration::from_secs(30),
         /// A profile whose id was seen within this time is a retry and is stored once.
         "ingester.dedup-window" => pub dedup_window: Duration = Duration::from_secs(3600),

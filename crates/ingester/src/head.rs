@@ -165,12 +165,25 @@ impl TenantHead {
         );
     }
 
-    /// Drops retained generations committed before `cutoff`, and symbols that no rows use and nobody used since.
-    pub(crate) fn drop_retained(&self, memory: &MemoryAccount, cutoff: Duration, idle_cutoff: Duration) {
+    /// Drops retained generations committed before `cutoff` and the oldest beyond `bytes_max`, and symbols that no rows use and nobody
+    /// used since.
+    pub(crate) fn drop_retained(
+        &self,
+        memory: &MemoryAccount,
+        cutoff: Duration,
+        bytes_max: u64,
+        idle_cutoff: Duration,
+    ) {
         let mut state = self.state.lock();
-        let (gone, kept) = std::mem::take(&mut state.retained).into_iter().partition(|r| r.committed_at <= cutoff);
-        state.retained = kept;
-        for Retained { generation, .. } in Vec::<Retained>::from_iter::<Vec<_>>(gone) {
+        let mut bytes: u64 = state.retained.iter().map(|retained| retained.generation.bytes).sum();
+        // In order of commits, so the oldest go first.
+        let gone = state.retained.iter().take_while(|retained| {
+            let goes = retained.committed_at <= cutoff || bytes > bytes_max;
+            bytes -= retained.generation.bytes;
+            goes
+        });
+        let gone = gone.count();
+        for Retained { generation, .. } in state.retained.drain(..gone).collect::<Vec<_>>() {
             let dropped = state.dropped.entry(generation.log.clone()).or_default();
             *dropped = generation.to.max(*dropped);
             memory.shrink(generation.bytes);

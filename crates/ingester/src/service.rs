@@ -222,7 +222,9 @@ pub(crate) fn drop_retained(shared: &Shared) {
     // Symbols are worth keeping over a flush or two: a cold partition costs about twice a warm one.
     let idle = if memory.is_near_full() { Duration::ZERO } else { shared.config.flush_interval * 2 };
     for tenant in shared.head.tenants() {
-        tenant.drop_retained(memory, now.saturating_sub(retain), now.saturating_sub(idle));
+        // A plan that is older than what was dropped is made anew by the querier; that is better than memory that grows with the rate.
+        let bytes_max = shared.config.flush_bytes.0;
+        tenant.drop_retained(memory, now.saturating_sub(retain), bytes_max, now.saturating_sub(idle));
     }
 }
 

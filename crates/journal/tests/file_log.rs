@@ -232,3 +232,28 @@ async fn limits_have_answers() {
     journal.delete_covered(journal.durable_seq()).await.unwrap();
     journal.append(entry("a", "goes on")).await.unwrap();
 }
+
+/// After a flush that covers all of it, the log takes no room, and what comes next is there after a crash.
+#[tokio::test]
+async fn a_covered_log_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = JournalMetrics::register(&Registry::new());
+    let store: Arc<dyn LogStore> =
+        Arc::new(FileLogStore::open(dir.path(), 64 << 20, SystemClock::shared(), metrics).unwrap());
+    let (journal, _) = start(&store).await;
+    let mut rng = flamelake_testkit::seeded_rng("a_covered_log_leaves_nothing");
+    for _ in 0..8 {
+        let noise: String = (0..200_000).map(|_| rand::Rng::random_range(&mut rng, '!'..'~')).collect();
+        journal.append(entry("a", &noise)).await.unwrap();
+    }
+    let folder = dir.path().join(journal.log_name());
+    let bytes = || std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>();
+    assert!(bytes() > 1 << 20, "{}", bytes());
+    journal.delete_covered(journal.durable_seq()).await.unwrap();
+    assert_eq!(bytes(), 0);
+    journal.append(entry("a", "after")).await.unwrap();
+    drop((journal, store));
+    let store = open(dir.path(), &FileFaults::default()).await;
+    let epochs = older_epochs(&store, "one", None).await.unwrap();
+    assert_eq!(replay_entries(&epochs[0], 0).await, [(10, entry("a", "after"))]);
+}

@@ -28,6 +28,15 @@ impl IdMap {
         }
     }
 
+    /// From now on no such id.
+    pub(crate) fn forget(&mut self, id: u64) {
+        if self.is_sparse {
+            self.sparse.remove(&id);
+        } else if let Some(at) = usize::try_from(id).ok().and_then(|id| self.dense.get_mut(id)) {
+            *at = ABSENT;
+        }
+    }
+
     /// The index of an id, or [`ABSENT`].
     #[inline(always)]
     pub(crate) fn get(&self, id: u64) -> u32 {

@@ -143,22 +143,19 @@ impl Normalised {
             if location.mapping_id == 0 { stub } else { mappings.get(location.mapping_id) }
         };
         self.location_mappings.extend(profile.locations.iter().map(mapping_of));
+        for (at, location) in profile.locations.iter().enumerate() {
+            if self.location_mappings[at] == ABSENT && self.location_ids.get(location.id) == at as u32 {
+                self.location_ids.forget(location.id);
+            }
+        }
     }
 
     /// The stack's index and whether it is new; `None` if it names a location that is not there (rule 9).
     #[inline(always)]
     fn stack(&mut self, ids: &[u64]) -> Option<(u32, bool)> {
         let start = self.stack_locations.len();
-        let mut is_whole = true;
-        for id in ids {
-            let at = self.location_ids.get(*id);
-            is_whole &= at != ABSENT && self.location_mappings[at as usize] != ABSENT;
-            self.stack_locations.push(at);
-            if !is_whole {
-                break;
-            }
-        }
-        if !is_whole {
+        self.stack_locations.extend(ids.iter().map(|id| self.location_ids.get(*id)));
+        if self.stack_locations[start..].contains(&ABSENT) {
             self.stack_locations.truncate(start);
             return None;
         }

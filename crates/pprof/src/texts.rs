@@ -24,6 +24,8 @@ impl<'a> Texts<'a> {
     /// As text; a profile that passed `validate` is never changed by this.
     #[inline]
     pub(crate) fn str(&self, span: Span) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.get(span))
+        let bytes = self.get(span);
+        // Several times faster than the lossy way, which goes character by character.
+        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
     }
 }

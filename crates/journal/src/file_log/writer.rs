@@ -17,6 +17,8 @@ use crate::{JournalError, Segment};
 
 /// Space is reserved in steps of this size, so that most syncs need not write the file's metadata.
 const ALLOCATE_STEP_BYTES: u64 = 8 << 20;
+/// An open file that is covered whole is left for a new one only above this size: a new file costs two syncs.
+const LEAVE_BYTES: u64 = 1 << 20;
 
 /// What the handle asks for.
 pub(super) enum Command {
@@ -32,6 +34,8 @@ pub(super) struct Writer {
     file: Option<OpenFile>,
     /// First numbers of all files, ascending; the last one is open.
     firsts: VecDeque<u64>,
+    /// Last durable number.
+    last: u64,
     /// Why nothing more may be written.
     ended: Option<String>,
 }
@@ -47,7 +51,7 @@ struct OpenFile {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, id: LogId, folder: PathBuf) -> Self {
-        Self { shared, id, folder, file: None, firsts: VecDeque::new(), ended: None }
+        Self { shared, id, folder, file: None, firsts: VecDeque::new(), last: 0, ended: None }
     }
 
     /// Serves until the handle is gone.
@@ -71,18 +75,19 @@ impl Writer {
             self.rotate(seq)?;
         }
         self.write(bytes)?;
-        self.sync(size)
+        self.sync(size)?;
+        self.last = seq;
+        Ok(())
     }
 
-    /// Begins the file whose first segment is `seq`.
+    /// Begins the file whose first segment is `seq`. Nothing is reserved yet: even a full disk has room for an empty file.
     fn rotate(&mut self, seq: u64) -> Result<(), PutError> {
         let path = self.folder.join(folder::file_name(seq));
         let open = || -> io::Result<OpenFile> {
             self.shared.faults.before_write()?;
             let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-            let allocated = allocate(&file, ALLOCATE_STEP_BYTES.min(self.shared.file_bytes))?;
             file.sync_all()?;
-            Ok(OpenFile { file, path: path.clone(), end: 0, allocated })
+            Ok(OpenFile { file, path: path.clone(), end: 0, allocated: 0 })
         };
         let opened = open().map_err(|error| {
             // Nothing of it was acknowledged; a leftover would only be an empty file.
@@ -157,8 +162,16 @@ impl Writer {
         Ok(())
     }
 
-    /// A file may go when the next one begins at or below what is covered, plus one.
+    /// A file may go when the next one begins at or below what is covered, plus one. The open one is left for a new one when all of it
+    /// is covered: after a flush nothing of the log is left.
     fn delete_through(&mut self, seq: u64) -> Result<(), JournalError> {
+        let is_covered = self.ended.is_none() && seq >= self.last;
+        if is_covered && self.file.as_ref().is_some_and(|open| open.end > LEAVE_BYTES) {
+            match self.rotate(self.last + 1) {
+                Ok(()) => {}
+                Err(PutError::NotWritten(error) | PutError::Ended(error)) => return Err(error),
+            }
+        }
         let mut deleted = false;
         while let (Some(first), Some(next)) = (self.firsts.front(), self.firsts.get(1)) {
             if *next > seq.saturating_add(1) {

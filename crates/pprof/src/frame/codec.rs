@@ -45,6 +45,7 @@ pub struct FrameHeader<'a> {
 impl Frame {
     /// Appends the bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(self.bytes_estimate());
         out.push(VERSION);
         out.extend_from_slice(&self.id.0);
         put_bytes(out, self.strings.get(self.service_name).as_bytes());
@@ -63,6 +64,15 @@ impl Frame {
         self.encode_stacks(out);
         self.encode_groups(out);
         self.encode_samples(out);
+    }
+
+    /// About how many bytes it will take, rather too many than too few.
+    fn bytes_estimate(&self) -> usize {
+        let texts = self.strings.text_bytes() + 2 * self.strings.len();
+        let symbols = 8 * self.functions.len() + 8 * self.locations.len() + 4 * self.lines.len();
+        let stacks = 5 * (self.stack_locations.len() + self.stack_ends.len());
+        let samples = 2 * self.sample_stacks.len() + 3 * self.sample_values.len();
+        256 + texts + symbols + stacks + samples + 8 * self.sample_spans.len() + 16 * self.sample_traces.len()
     }
 
     /// Reads what [`encode`](Self::encode) wrote. Every index is in range afterwards; that stacks are distinct is taken on trust.
@@ -110,11 +120,7 @@ impl Frame {
             put(out, (end - start).into());
             start = *end;
         }
-        let mut last = 0i64;
-        for location in &self.stack_locations {
-            put_signed(out, i64::from(*location) - last);
-            last = (*location).into();
-        }
+        put_deltas(out, &self.stack_locations);
     }
 
     fn encode_groups(&self, out: &mut Vec<u8>) {
@@ -231,6 +237,7 @@ const STRING: Fault = "a string index is out of range";
 const SAMPLES: Fault = "the groups and the samples do not match";
 const MAPPING_BYTES_MIN: usize = 6;
 
+#[inline]
 fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -240,7 +247,33 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)) as u64);
+    put(out, zigzag(value));
+}
+
+/// The longest list of a frame, so it is written without asking for room each time.
+fn put_deltas(out: &mut Vec<u8>, items: &[u32]) {
+    /// Of a difference of two 32-bit numbers.
+    const BYTES_MAX: usize = 5;
+    let start = out.len();
+    out.resize(start + BYTES_MAX * items.len(), 0);
+    let (mut at, mut last) = (start, 0i64);
+    for item in items {
+        let delta = i64::from(*item) - last;
+        last = (*item).into();
+        let mut rest = zigzag(delta);
+        while rest >= 0x80 {
+            out[at] = rest as u8 | 0x80;
+            at += 1;
+            rest >>= 7;
+        }
+        out[at] = rest as u8;
+        at += 1;
+    }
+    out.truncate(at);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -64,7 +64,9 @@ impl FrameWriter {
         self.reset(source);
         let profile = source.profile;
         let mut frame = empty_frame(id, profile);
-        frame.strings.reserve(profile.strings.len() + 16, 1024);
+        if series_are_all(split, series) {
+            reserve(&mut frame, source);
+        }
         frame.strings.push("");
         let mut own = OwnStrings::default();
         frame.service_name = own.get(&mut frame.strings, service);
@@ -150,6 +152,8 @@ impl FrameWriter {
         // Sets with equal ids in one series are what can make two samples equal.
         let sets_of_series = split.sets.iter().filter(|set| groups.contains(&set.group)).count();
         let mut known: HashMap<(u32, u64, [u8; 16]), usize, foldhash::fast::RandomState> = HashMap::default();
+        let with_spans = split.sets.iter().any(|set| set.span != 0);
+        let with_traces = split.sets.iter().any(|set| set.trace != [0; 16]);
         for at in samples {
             let sample = self.order[at] as usize;
             let (stack, set) = (normalised.sample_stacks[sample], normalised.sample_sets[sample]);
@@ -166,8 +170,12 @@ impl FrameWriter {
             let stack = self.stack(source, stack, frame)?;
             frame.sample_stacks.push(stack);
             frame.sample_values.extend_from_slice(values);
-            frame.sample_spans.push(ids.span);
-            frame.sample_traces.push(ids.trace);
+            if with_spans {
+                frame.sample_spans.push(ids.span);
+            }
+            if with_traces {
+                frame.sample_traces.push(ids.trace);
+            }
         }
         Ok(())
     }
@@ -177,13 +185,13 @@ impl FrameWriter {
         if known != ABSENT {
             return Ok(known);
         }
-        for location in source.normalised.stack_at(stack) {
-            let at = match self.locations[*location as usize] {
-                ABSENT => self.location(source, *location as usize, frame)?,
-                at => at,
-            };
-            frame.stack_locations.push(at);
+        let locations = source.normalised.stack_at(stack);
+        for location in locations {
+            if self.locations[*location as usize] == ABSENT {
+                self.location(source, *location as usize, frame)?;
+            }
         }
+        frame.stack_locations.extend(locations.iter().map(|location| self.locations[*location as usize]));
         let end = u32::try_from(frame.stack_locations.len()).map_err(|_| DecodeError::TooMany("stack locations"))?;
         let new = frame.stack_ends.len() as u32;
         frame.stack_ends.push(end);
@@ -191,7 +199,7 @@ impl FrameWriter {
         Ok(new)
     }
 
-    fn location(&mut self, source: Source<'_>, at: usize, frame: &mut Frame) -> Result<u32, DecodeError> {
+    fn location(&mut self, source: Source<'_>, at: usize, frame: &mut Frame) -> Result<(), DecodeError> {
         let raw = &source.profile.locations[at];
         let mapping = self.mapping(source, source.normalised.location_mappings[at] as usize, frame);
         let address = if frame.mappings[mapping as usize].has_functions { 0 } else { raw.address };
@@ -204,7 +212,7 @@ impl FrameWriter {
         let new = frame.locations.len() as u32;
         frame.locations.push(Location { mapping, address, is_folded: raw.is_folded, lines_start, lines_end });
         self.locations[at] = new;
-        Ok(new)
+        Ok(())
     }
 
     fn mapping(&mut self, source: Source<'_>, at: usize, frame: &mut Frame) -> u32 {
@@ -303,7 +311,26 @@ fn stored_labels(source: Source<'_>, labels: &[(String, String)]) -> Labels {
     stored
 }
 
-/// Columns of ids that no sample has are left out.
+/// Does one service take all samples, as nearly always?
+fn series_are_all(split: &Split, series: &BTreeMap<Labels, Vec<u32>>) -> bool {
+    series.values().map(Vec::len).sum::<usize>() == split.groups.len()
+}
+
+/// Room for all that a frame with all samples may hold: growing step by step would copy most of it again.
+fn reserve(frame: &mut Frame, source: Source<'_>) {
+    let (profile, normalised) = (source.profile, source.normalised);
+    let text = profile.strings.iter().map(|span| span.len as usize).sum::<usize>();
+    frame.strings.reserve(profile.strings.len() + 16, text + 1024);
+    frame.functions.reserve(profile.functions.len());
+    frame.locations.reserve(profile.locations.len());
+    frame.lines.reserve(profile.lines.len());
+    frame.stack_locations.reserve(normalised.stack_locations.len());
+    frame.stack_ends.reserve(normalised.stack_ends.len());
+    frame.sample_stacks.reserve(normalised.sample_stacks.len());
+    frame.sample_values.reserve(normalised.sample_values.len());
+}
+
+/// Columns of ids that no sample of the service has are left out.
 fn drop_empty_ids(frame: &mut Frame) {
     if frame.sample_spans.iter().all(|span| *span == 0) {
         frame.sample_spans = Vec::new();
