@@ -17,6 +17,8 @@ use crate::{JournalError, Segment};
 
 /// Space is reserved in steps of this size, so that most syncs need not write the file's metadata.
 const ALLOCATE_STEP_BYTES: u64 = 8 << 20;
+/// The first step.
+const ALLOCATE_FIRST_BYTES: u64 = 256 << 10;
 /// An open file that is covered whole is left for a new one only above this size: a new file costs two syncs.
 const LEAVE_BYTES: u64 = 1 << 20;
 
@@ -110,8 +112,10 @@ impl Writer {
         let write = |open: &mut OpenFile| -> io::Result<()> {
             faults.before_write()?;
             if needed > open.allocated {
-                open.allocated = allocate(&open.file, needed.next_multiple_of(ALLOCATE_STEP_BYTES))
-                    .or_else(|_| allocate(&open.file, needed))?;
+                // A little at first: most logs of a quiet server stay small.
+                let step = needed.clamp(ALLOCATE_FIRST_BYTES, ALLOCATE_STEP_BYTES);
+                open.allocated =
+                    allocate(&open.file, needed.next_multiple_of(step)).or_else(|_| allocate(&open.file, needed))?;
             }
             open.file.write_all_at(bytes, open.end)
         };
