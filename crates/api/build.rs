@@ -29,14 +29,30 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed={}", root.display());
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
 
-    let mut compiler = protox::Compiler::new([&root])?;
-    compiler.include_imports(true).include_source_info(true).open_files(proto_files(&root)?)?;
-    let descriptors = compiler.file_descriptor_set();
+    let (internal, public): (Vec<_>, Vec<_>) =
+        proto_files(&root)?.into_iter().partition(|file| file.starts_with(root.join("flamelake")));
+    let public = compile(&root, &public, &out.join("descriptors.bin"))?;
+    let internal = compile(&root, &internal, &out.join("internal_descriptors.bin"))?;
+    std::fs::write(out.join("methods.rs"), method_table(&public)?)?;
+    json(&std::fs::read(out.join("descriptors.bin"))?)?;
+    messages(public)?;
+    internal_services(internal)
+}
 
-    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    std::fs::write(out.join("methods.rs"), method_table(&descriptors)?)?;
-    messages(descriptors)?;
-    json(&compiler.encode_file_descriptor_set())
+/// Compiles the files and writes their descriptors.
+fn compile(root: &Path, files: &[PathBuf], descriptors: &Path) -> Result<FileDescriptorSet> {
+    let mut compiler = protox::Compiler::new([root])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
+    std::fs::write(descriptors, compiler.encode_file_descriptor_set())?;
+    Ok(compiler.file_descriptor_set())
+}
+
+/// What Flamelake processes say to each other: tonic on both sides, no JSON.
+fn internal_services(descriptors: FileDescriptorSet) -> Result<()> {
+    let mut config = tonic_prost_build::Config::new();
+    config.bytes(["."]);
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds_with_config(descriptors, config)?;
+    Ok(())
 }
 
 fn messages(descriptors: FileDescriptorSet) -> Result<()> {
@@ -65,7 +81,7 @@ fn json(descriptors: &[u8]) -> Result<()> {
 
 fn method_table(descriptors: &FileDescriptorSet) -> Result<String> {
     let mut table = String::from(
-        "/// Every method of `proto/`, in order of files and declarations.\npub const METHODS: &[Method] = &[\n",
+        "/// Every public method of `proto/`, in order of files and declarations.\npub const METHODS: &[Method] = &[\n",
     );
     for file in &descriptors.file {
         for service in &file.service {

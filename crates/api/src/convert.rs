@@ -1,6 +1,12 @@
 //! Wire messages to and from values of `model`.
 
-use flamelake_model::{Labels, ProfileType};
+mod answer;
+mod question;
+
+use flamelake_model::{Labels, ProfileType, StatusError};
+
+pub use answer::{AnswerAssembler, answer_chunks};
+pub use question::tenant;
 
 use crate::types::v1;
 
@@ -37,4 +43,9 @@ impl From<&ProfileType> for v1::ProfileType {
             period_unit: profile_type.period_unit.clone(),
         }
     }
+}
+
+/// An id of 16 bytes.
+fn bytes16(bytes: &[u8]) -> Result<[u8; 16], StatusError> {
+    bytes.try_into().map_err(|_| StatusError::invalid_argument("an id must have 16 bytes"))
 }

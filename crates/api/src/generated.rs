@@ -37,6 +37,31 @@ pub mod debuginfo {
     }
 }
 
+/// Packages `flamelake.*`: what Flamelake processes say to each other.
+pub mod flamelake {
+    /// Packages `flamelake.ingester.*`.
+    pub mod ingester {
+        /// Package `flamelake.ingester.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.ingester.v1.rs"));
+        }
+    }
+    /// Packages `flamelake.query.*`.
+    pub mod query {
+        /// Package `flamelake.query.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.query.v1.rs"));
+        }
+    }
+    /// Packages `flamelake.storegateway.*`.
+    pub mod storegateway {
+        /// Package `flamelake.storegateway.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.storegateway.v1.rs"));
+        }
+    }
+}
+
 /// Packages `google.*`.
 pub mod google {
     /// Package `google.api`.

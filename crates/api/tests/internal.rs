@@ -1,0 +1,150 @@
+//! What roles say to each other survives the wire, whole or in pieces.
+#![allow(missing_docs)]
+
+use std::collections::BTreeSet;
+
+use flamelake_api::flamelake::{ingester, query};
+use flamelake_api::roles::{IngesterQuery, Watermark};
+use flamelake_api::{AnswerAssembler, answer_chunks};
+use flamelake_model::query::{
+    ExemplarKind, GoPgo, PartialAnswer, PartialExemplar, PartialPoint, PartialQuery, PartialResult, PartialTimeSeries,
+    QueryStats, SampleFilter, Selection, TimeSeriesQuery,
+};
+use flamelake_model::selector::Selector;
+use flamelake_model::tree::Tree;
+use flamelake_model::{ErrorCode, Labels, ProfileId, ProfileType, TenantId, TimeRange, TimestampMs};
+use prost::Message as _;
+
+fn selection() -> Selection {
+    Selection {
+        profile_type: Some(ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap()),
+        selector: Selector::parse(r#"{a="b", c!="d", e=~"f.*", g!~"h|i"}"#).unwrap(),
+        range: TimeRange::new(TimestampMs(-5), TimestampMs(7)).unwrap(),
+    }
+}
+
+fn filter() -> SampleFilter {
+    SampleFilter {
+        profile_ids: vec![ProfileId([7; 16])],
+        span_ids: vec![1, u64::MAX],
+        trace_ids: vec![[9; 16]],
+        call_site: vec!["main".to_owned(), "work".to_owned()],
+    }
+}
+
+fn questions() -> Vec<PartialQuery> {
+    vec![
+        PartialQuery::LabelNames(Selection { profile_type: None, ..selection() }),
+        PartialQuery::LabelValues { selection: selection(), name: "pod".to_owned() },
+        PartialQuery::Series { selection: selection(), label_names: vec!["a".to_owned()] },
+        PartialQuery::Tree { selection: selection(), filter: filter() },
+        PartialQuery::Pprof {
+            selection: selection(),
+            filter: SampleFilter::default(),
+            go_pgo: Some(GoPgo { keep_locations: 5, aggregate_callees: true }),
+        },
+        PartialQuery::Pprof { selection: selection(), filter: filter(), go_pgo: None },
+        PartialQuery::TimeSeries(TimeSeriesQuery {
+            selection: selection(),
+            filter: filter(),
+            group_by: vec!["pod".to_owned()],
+            step_ms: 15_000,
+            exemplars: ExemplarKind::Individual,
+        }),
+    ]
+}
+
+#[test]
+fn questions_survive() {
+    for query in questions() {
+        let request = IngesterQuery {
+            tenant: TenantId::parse("t").unwrap(),
+            catalog_version: 12,
+            watermarks: vec![Watermark { log: "one/X".to_owned(), through: 3 }],
+            query,
+        };
+        let bytes = ingester::v1::QueryRequest::from(&request).encode_to_vec();
+        let read: IngesterQuery = ingester::v1::QueryRequest::decode(&bytes[..]).unwrap().try_into().unwrap();
+        assert_eq!(format!("{read:?}"), format!("{request:?}"));
+    }
+}
+
+fn results() -> Vec<PartialResult> {
+    let labels = Labels::from_pairs([("a", "1"), ("b", "2")]);
+    let mut tree = Tree::default();
+    tree.add(["main", "work"].into_iter(), -3);
+    let point = PartialPoint {
+        timestamp: TimestampMs(1),
+        sum: -4,
+        profiles: 2,
+        exemplar: Some(PartialExemplar {
+            timestamp: TimestampMs(2),
+            profile_id: ProfileId([3; 16]),
+            value: 9,
+            labels: labels.clone(),
+        }),
+    };
+    let series =
+        PartialTimeSeries { group: vec![Some(String::new()), None, Some("x".to_owned())], points: vec![point] };
+    vec![
+        PartialResult::Strings(BTreeSet::from(["a".to_owned(), "b".to_owned()])),
+        PartialResult::LabelSets(BTreeSet::from([labels])),
+        PartialResult::Tree(tree),
+        PartialResult::Pprof((0..3_000_000u32).map(|at| at as u8).collect()),
+        PartialResult::Pprof(Vec::new()),
+        PartialResult::TimeSeries(vec![series]),
+    ]
+}
+
+fn answer(result: PartialResult) -> PartialAnswer {
+    PartialAnswer { result, stats: QueryStats { samples: 1, profiles: 2, set_aside: vec!["X: cut".to_owned()] } }
+}
+
+#[test]
+fn answers_survive_in_pieces() {
+    for result in results() {
+        let sent = answer(result);
+        let mut assembler = AnswerAssembler::new(16 << 20);
+        for chunk in answer_chunks(sent.clone()) {
+            assert!(chunk.encoded_len() < 2 << 20);
+            assembler.push(chunk).unwrap();
+        }
+        assert_eq!(format!("{:?}", assembler.finish().unwrap()), format!("{sent:?}"));
+    }
+}
+
+#[test]
+fn an_answer_counts_only_whole() {
+    let chunks: Vec<_> = answer_chunks(answer(results().remove(3))).collect();
+    assert_eq!(chunks.len(), 3);
+    for missing in 0..3 {
+        let mut assembler = AnswerAssembler::new(16 << 20);
+        let mut kept = chunks.clone();
+        kept.remove(missing);
+        kept.into_iter().for_each(|chunk| assembler.push(chunk).unwrap());
+        assert_eq!(assembler.finish().unwrap_err().code, ErrorCode::Unavailable);
+    }
+    let mut small = AnswerAssembler::new(2 << 20);
+    let error = chunks.into_iter().find_map(|chunk| small.push(chunk).err()).unwrap();
+    assert_eq!(error.code, ErrorCode::ResourceExhausted);
+}
+
+#[test]
+fn malformed_questions_are_refused() {
+    let good = query::v1::PartialQuery::from(&questions()[3]);
+    let refused = |change: fn(&mut query::v1::PartialQuery)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        PartialQuery::try_from(bad).unwrap_err().code
+    };
+    let codes = [
+        refused(|bad| bad.selection = None),
+        refused(|bad| bad.question = None),
+        refused(|bad| bad.filter.as_mut().unwrap().trace_ids[0].truncate(3)),
+        refused(|bad| bad.selection.as_mut().unwrap().matchers[0].op = 77),
+        refused(|bad| bad.selection.as_mut().unwrap().matchers[2].value = "(".to_owned()),
+        refused(|bad| bad.selection.as_mut().unwrap().end_ms = -100),
+        refused(|bad| bad.selection.as_mut().unwrap().profile_type = "a:b".to_owned()),
+    ];
+    assert_eq!(codes, [ErrorCode::InvalidArgument; 7]);
+}
