@@ -14,7 +14,9 @@ mod recovery;
 mod query;
 mod error;
 mod metrics;
+mod rpc;
 
 pub use config::IngesterConfig;
 pub use error::IngesterError;
+pub use rpc::{IngesterRpc, RemoteIngester, ingester_service};
 pub use service::{Ingester, IngesterDeps};

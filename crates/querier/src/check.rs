@@ -18,6 +18,9 @@ use crate::limits::QueryLimits;
 /// Most names in `group_by`.
 const GROUP_BY_MAX: usize = 64;
 
+/// Most entries of `matchers` in a label question.
+const MATCHERS_MAX: usize = 1024;
+
 /// What is common to checks of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checker<'a> {
@@ -92,6 +95,12 @@ impl Checker<'_> {
     ) -> Result<Option<Selection>, StatusError> {
         let Some(range) = self.range(start, end)? else { return Ok(None) };
         before_matchers()?;
+        if matchers.len() > MATCHERS_MAX {
+            return Err(StatusError::invalid_argument(format!(
+                "{} matchers are given, at most {MATCHERS_MAX} are taken: join them by regular expressions",
+                matchers.len()
+            )));
+        }
         let selector = matchers.iter().try_fold(Selector::default(), |all, text| {
             let parsed = parse_selector("failed to parse label selector", text)?;
             Ok::<_, StatusError>(all.and(parsed))

@@ -1,15 +1,17 @@
 //! What one port serves: RPC methods, plain HTTP routes, health and reflection, under the layers that all of them share.
 
 use std::any::Any;
+use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use flamelake_model::StatusError;
 use http::{StatusCode, header};
+use tonic::server::NamedService;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
@@ -45,6 +47,17 @@ impl App {
     pub fn plain(mut self, routes: Router) -> Self {
         self.plain = self.plain.merge(routes);
         self
+    }
+
+    /// Adds a tonic service: gRPC only, for ports that Flamelake's own processes speak to.
+    pub fn grpc<S>(self, service: S) -> Self
+    where
+        S: tower::Service<Request, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        let path = format!("/{}/{{*method}}", S::NAME);
+        self.plain(Router::new().route_service(&path, service))
     }
 
     /// Adds `grpc.health.v1`.

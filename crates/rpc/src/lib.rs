@@ -19,6 +19,7 @@ mod metrics;
 mod app;
 mod idle_body;
 mod server;
+pub mod peer;
 
 pub use app::App;
 pub use config::ServerConfig;

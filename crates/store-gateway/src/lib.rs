@@ -10,7 +10,9 @@ mod block_cache;
 mod query;
 mod error;
 mod metrics;
+mod rpc;
 
 pub use config::StoreGatewayConfig;
 pub use error::StoreGatewayError;
+pub use rpc::{RemoteStoreGateway, StoreGatewayRpc, store_gateway_service};
 pub use service::{StoreGateway, StoreGatewayDeps};
