@@ -1,5 +1,7 @@
 //! The traits through which roles call each other: in memory in `--target=all`, over gRPC in a cluster.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use flamelake_model::query::{PartialAnswer, PartialQuery};
@@ -40,6 +42,8 @@ pub struct IngesterQuery {
 #[async_trait]
 pub trait IngesterApi: Send + Sync {
     /// Answers once every frame is durable and visible to queries. One outcome a frame, in order: frames succeed or fail one by one.
+    /// After `resource_exhausted` and `failed_precondition` the frame is surely not stored, and another ingester may take it; after
+    /// any other error it may be.
     async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError>;
     /// `failed_precondition` when a row above the watermarks was dropped already or V is too old: refresh V and ask again.
     async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError>;
@@ -63,4 +67,38 @@ pub struct StoreGatewayQuery {
 pub trait StoreGatewayApi: Send + Sync {
     /// `not_found` naming the block when a file is missing (plan again); damaged blocks are set aside in the stats.
     async fn query(&self, request: StoreGatewayQuery) -> Result<PartialAnswer, StatusError>;
+}
+
+/// One process of a role, under the name it has in the ring.
+pub struct Member<T: ?Sized> {
+    /// Its instance id.
+    pub name: String,
+    /// How to call it.
+    pub api: Arc<T>,
+}
+
+impl<T: ?Sized> Clone for Member<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), api: Arc::clone(&self.api) }
+    }
+}
+
+impl<T: ?Sized> std::fmt::Debug for Member<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Member({})", self.name)
+    }
+}
+
+/// The ingesters of a cluster, as the ring has them at this moment.
+pub trait Ingesters: Send + Sync {
+    /// Everyone who may hold rows that no block holds, alive or not: a query must hear from all of them.
+    fn all(&self) -> Vec<Member<dyn IngesterApi>>;
+    /// Who takes frames of a service, the owner first. Empty if nobody does.
+    fn for_service(&self, tenant: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>>;
+}
+
+/// The store-gateways of a cluster, as the ring has them at this moment.
+pub trait StoreGateways: Send + Sync {
+    /// Who answers for a block, the owner first. Empty if there is none.
+    fn for_block(&self, block: &str) -> Vec<Member<dyn StoreGatewayApi>>;
 }

@@ -1,12 +1,13 @@
 //! Accepts profiles: decode, validate, limit, split, route. What it acknowledges, an ingester has made durable.
 //!
 //! Stateless but for rate-limit buckets and counters. Knows nothing of logs, heads, blocks or queries: it meets ingesters only
-//! through `api::roles::IngesterApi`, and hands them normalised frames, never pprof.
+//! through `api::roles`, and hands them normalised frames, never pprof.
 
 mod service;
 mod rpc;
 mod batch;
 mod push;
+mod route;
 mod prepare;
 mod limits;
 mod labels;
@@ -21,5 +22,6 @@ mod error;
 pub use batch::{PushBatch, PushSeries, RawProfile};
 pub use config::DistributorConfig;
 pub use error::{PushError, Reason};
+pub use route::RoutedIngesters;
 pub use rpc::register;
 pub use service::{Distributor, DistributorDeps};

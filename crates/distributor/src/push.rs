@@ -16,6 +16,7 @@ use crate::error::{PushError, Reason};
 use crate::inflight::Reservation;
 use crate::labels;
 use crate::prepare::{Job, Prepared, Request};
+use crate::route::told;
 use crate::{Distributor, PushBatch};
 
 /// The text of all errors of a request; what is beyond is counted.
@@ -96,10 +97,10 @@ impl Distributor {
             }
         };
         match answer {
-            Ok(outcomes) => outcomes,
+            Ok(outcomes) => outcomes.into_iter().map(told).collect(),
             Err(error) => {
                 tracing::warn!(%tenant, profiles = count, code = %error.code, error = %error, "profiles not stored");
-                vec![Err(error); count]
+                vec![told(Err(error)); count]
             }
         }
     }

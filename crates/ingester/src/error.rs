@@ -89,8 +89,8 @@ impl Coded for IngesterError {
         match self {
             Self::HeadFull { .. } | Self::TooManyTenants { .. } => ErrorCode::ResourceExhausted,
             Self::FirstPush(error) => error.code,
-            Self::StaleCatalog { .. } => ErrorCode::FailedPrecondition,
-            Self::ShuttingDown => ErrorCode::Unavailable,
+            // Surely not stored: a distributor asks another ingester.
+            Self::StaleCatalog { .. } | Self::ShuttingDown => ErrorCode::FailedPrecondition,
             Self::Frame { .. } => ErrorCode::InvalidArgument,
             Self::Journal(error) => error.code(),
             Self::Catalog { source, .. } => source.code(),

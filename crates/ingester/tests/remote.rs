@@ -102,6 +102,10 @@ async fn whoever_is_not_there_is_unavailable() {
     let error = remote(address, PeerConfig::default()).query(question()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
     assert!(error.message.contains(&address.to_string()), "{error}");
+    // Surely not stored: a distributor may ask another one.
+    let append = AppendRequest { tenant: tenant(), frames: Vec::new() };
+    let error = remote(address, PeerConfig::default()).append(append).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::FailedPrecondition, "{error}");
     let error = remote("not an address", PeerConfig::default()).query(question()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument, "{error}");
 }

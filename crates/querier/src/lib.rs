@@ -13,6 +13,7 @@ mod limits;
 mod admission;
 mod plan;
 mod fan_out;
+mod members;
 mod merge;
 mod render;
 mod series;
@@ -22,4 +23,5 @@ mod metrics;
 
 pub use config::QuerierConfig;
 pub use error::QuerierError;
+pub use members::{AllIngesters, ShardedGateways};
 pub use service::{Querier, QuerierDeps};

@@ -161,6 +161,21 @@ pub async fn within<T>(
     done.map_err(|error| to_grpc_status(&error))
 }
 
+/// Did the call surely not leave this process, because there is no connection?
+pub fn is_not_sent(status: &Status) -> bool {
+    use std::io::ErrorKind as Kind;
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            let kinds =
+                [Kind::ConnectionRefused, Kind::HostUnreachable, Kind::NetworkUnreachable, Kind::AddrNotAvailable];
+            return kinds.contains(&io.kind());
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What a failed call tells its caller, with the peer's name. A peer that cannot be reached is `unavailable`.
 pub fn call_error(peer: &str, status: &Status) -> StatusError {
     let mut error = from_grpc_status(status);

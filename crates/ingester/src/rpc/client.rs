@@ -49,7 +49,16 @@ impl IngesterApi for RemoteIngester {
         let frames = request.frames.len();
         let message = v1::AppendRequest { tenant: request.tenant.to_string(), frames: request.frames };
         let request = peer::request(message, self.peers.config().append_timeout);
-        let answer = self.client()?.append(request).await.map_err(|status| self.error(&status))?.into_inner();
+        let answer = self.client()?.append(request).await.map_err(|status| {
+            let error = self.error(&status);
+            // Nothing has left this process: another ingester may take it.
+            if peer::is_not_sent(&status) {
+                StatusError::new(ErrorCode::FailedPrecondition, error.message)
+            } else {
+                error
+            }
+        });
+        let answer = answer?.into_inner();
         if answer.outcomes.len() != frames {
             return Err(StatusError::internal(format!(
                 "ingester {} told {} outcomes of {frames} frames",

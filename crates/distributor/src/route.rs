@@ -1,0 +1,181 @@
+//! Frames to the ingesters that own their services (architecture section 6).
+//!
+//! A frame is passed on to the next ingester only if it surely was not stored. After an unclear outcome the same ingester is asked
+//! once more, which knows the frame's id if it has it; only then the client is told, and may try again itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery, Ingesters, Member};
+use flamelake_model::query::PartialAnswer;
+use flamelake_model::{ErrorCode, StatusError, TenantId};
+use flamelake_pprof::frame::Frame;
+use futures::future::join_all;
+use prometheus::{IntCounterVec, Opts, Registry};
+
+/// Ingesters that are tried for a frame.
+const INGESTERS_MAX: usize = 3;
+
+/// The write side of a cluster behind the face of one ingester.
+pub struct RoutedIngesters {
+    members: Arc<dyn Ingesters>,
+    passed_on: IntCounterVec,
+}
+
+impl std::fmt::Debug for RoutedIngesters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RoutedIngesters")
+    }
+}
+
+type Outcome = Result<(), StatusError>;
+
+/// A frame on its way.
+struct Pending {
+    /// Its place in the request.
+    at: usize,
+    frame: Bytes,
+    candidates: Arc<[Member<dyn IngesterApi>]>,
+    /// Candidates that surely did not store it.
+    tried: usize,
+}
+
+impl RoutedIngesters {
+    /// Over the members of a ring; fails only if the metric is registered already.
+    pub fn new(members: Arc<dyn Ingesters>, registry: &Registry) -> Result<Self, prometheus::Error> {
+        let passed_on = IntCounterVec::new(
+            Opts::new(
+                "flamelake_distributor_frames_passed_on_total",
+                "Frames that an ingester refused and the next one was asked to take, by the reason.",
+            ),
+            &["code"],
+        )?;
+        registry.register(Box::new(passed_on.clone()))?;
+        Ok(Self { members, passed_on })
+    }
+
+    fn pending(&self, tenant: &TenantId, frames: Vec<Bytes>) -> (Vec<Pending>, Vec<Option<Outcome>>) {
+        let mut outcomes = vec![None; frames.len()];
+        let mut known: BTreeMap<String, Arc<[Member<dyn IngesterApi>]>> = BTreeMap::new();
+        let mut pending = Vec::with_capacity(frames.len());
+        for (at, frame) in frames.into_iter().enumerate() {
+            let service = match Frame::peek_header(&frame) {
+                Ok(header) => header.service_name.to_owned(),
+                Err(error) => {
+                    outcomes[at] = Some(Err(StatusError::from_coded(&error)));
+                    continue;
+                }
+            };
+            let candidates = known.entry(service).or_insert_with_key(|service| {
+                self.members.for_service(tenant, service).into_iter().take(INGESTERS_MAX).collect()
+            });
+            pending.push(Pending { at, frame, candidates: Arc::clone(candidates), tried: 0 });
+        }
+        (pending, outcomes)
+    }
+
+    /// One call an ingester, all at once. Frames that go to nobody, or were refused by all, come back with their error.
+    async fn round(&self, tenant: &TenantId, pending: Vec<Pending>) -> Vec<(Pending, Outcome)> {
+        let mut settled = Vec::new();
+        let mut groups: BTreeMap<String, (Arc<dyn IngesterApi>, Vec<Pending>)> = BTreeMap::new();
+        for one in pending {
+            match one.candidates.get(one.tried) {
+                Some(member) => {
+                    let group = groups.entry(member.name.clone());
+                    group.or_insert_with(|| (Arc::clone(&member.api), Vec::new())).1.push(one);
+                }
+                None => settled.push((one, Err(nobody()))),
+            }
+        }
+        let calls = groups.into_values().map(|(api, frames)| async move {
+            let outcomes = append_surely(&*api, tenant, frames.iter().map(|one| one.frame.clone()).collect()).await;
+            frames.into_iter().zip(outcomes).collect::<Vec<_>>()
+        });
+        settled.extend(join_all(calls).await.into_iter().flatten());
+        settled
+    }
+}
+
+/// Asks once more after an unclear outcome. One outcome a frame.
+async fn append_surely(api: &dyn IngesterApi, tenant: &TenantId, frames: Vec<Bytes>) -> Vec<Outcome> {
+    let first = append(api, tenant, frames.clone()).await;
+    if first.iter().all(|outcome| outcome.as_ref().err().is_none_or(is_clear)) {
+        return first;
+    }
+    let again: Vec<usize> =
+        (0..first.len()).filter(|at| first[*at].as_ref().is_err_and(|error| !is_clear(error))).collect();
+    let second = append(api, tenant, again.iter().map(|at| frames[*at].clone()).collect()).await;
+    let mut outcomes = first;
+    for (at, outcome) in again.into_iter().zip(second) {
+        // The first try may have stored it whatever the second one says, so it must not go elsewhere.
+        outcomes[at] = outcome.map_err(|error| StatusError::unavailable(error.message));
+    }
+    outcomes
+}
+
+async fn append(api: &dyn IngesterApi, tenant: &TenantId, frames: Vec<Bytes>) -> Vec<Outcome> {
+    let count = frames.len();
+    match api.append(AppendRequest { tenant: tenant.clone(), frames }).await {
+        Ok(outcomes) if outcomes.len() == count => outcomes,
+        Ok(_) => vec![Err(StatusError::internal("the ingester told fewer outcomes than it was given frames")); count],
+        Err(error) => vec![Err(error); count],
+    }
+}
+
+fn is_refusal(error: &StatusError) -> bool {
+    matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::FailedPrecondition)
+}
+
+/// Surely not stored: refused, or faulty in itself.
+fn is_clear(error: &StatusError) -> bool {
+    is_refusal(error) || matches!(error.code, ErrorCode::InvalidArgument | ErrorCode::DataLoss)
+}
+
+fn nobody() -> StatusError {
+    StatusError::unavailable("no ingester takes pushes at the moment: try again")
+}
+
+/// What a client is told: that nobody took it is no fault of the client's.
+pub(crate) fn told(outcome: Outcome) -> Outcome {
+    outcome.map_err(|error| match error.code {
+        ErrorCode::FailedPrecondition => StatusError::unavailable(error.message),
+        _ => error,
+    })
+}
+
+#[async_trait]
+impl IngesterApi for RoutedIngesters {
+    async fn append(&self, request: AppendRequest) -> Result<Vec<Outcome>, StatusError> {
+        let AppendRequest { tenant, frames } = request;
+        let (mut pending, mut outcomes) = self.pending(&tenant, frames);
+        while !pending.is_empty() {
+            let settled = self.round(&tenant, std::mem::take(&mut pending)).await;
+            for (mut one, outcome) in settled {
+                match outcome {
+                    Err(error) if is_refusal(&error) && one.tried + 1 < one.candidates.len() => {
+                        self.passed_on.with_label_values(&[error.code.name()]).inc();
+                        one.tried += 1;
+                        pending.push(one);
+                    }
+                    outcome => outcomes[one.at] = Some(outcome),
+                }
+            }
+        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(nobody()))).collect())
+    }
+
+    async fn query(&self, _request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        Err(StatusError::unimplemented("the write side does not read"))
+    }
+
+    async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
+        let members = self.members.all();
+        let flushed = join_all(members.iter().map(|member| member.api.flush(tenant.clone()))).await;
+        flushed.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
