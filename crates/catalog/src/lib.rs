@@ -16,6 +16,8 @@ mod load;
 mod write;
 mod sweep;
 mod metrics;
+#[cfg(test)]
+mod fuzz;
 
 pub use commit::{Commit, StoredCommit};
 pub use config::CatalogConfig;

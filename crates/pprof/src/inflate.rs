@@ -82,6 +82,9 @@ impl Inflater {
 
     /// Unpacks gzip, copies anything else. At most `limit` bytes come out; never are more than `limit + 1` allocated.
     ///
+    /// Bytes behind a member are found by the size that must end it and by the magic of the next one: garbage that ends in the
+    /// member's own size passes unseen, and what comes out is the member.
+    ///
     /// # Errors
     /// [`DecodeError::TooLarge`] past the limit; [`DecodeError::Gzip`] if the stream is cut short, damaged or followed by garbage.
     pub fn run(&mut self, input: &[u8], limit: usize) -> Result<&[u8], DecodeError> {

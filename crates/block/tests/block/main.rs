@@ -3,5 +3,6 @@
 mod support;
 mod round_trip;
 mod damage;
+mod fuzz;
 mod fixture;
 mod duckdb;

@@ -74,7 +74,7 @@ fn short_and_long_bytes_are_damaged() {
 }
 
 /// Uses everything a reader would index.
-fn walk(frame: &Frame) {
+pub(crate) fn walk(frame: &Frame) {
     frame.strings.iter().for_each(drop);
     let texts = [frame.service_name, frame.name, frame.period_type.kind, frame.period_type.unit];
     assert!(texts.iter().all(|at| frame.strings.get(*at).len() < 1000));

@@ -11,3 +11,4 @@ mod codec;
 mod oracle;
 mod builder;
 mod corpus;
+mod fuzz;

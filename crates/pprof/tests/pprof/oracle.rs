@@ -12,7 +12,7 @@ use crate::message::{Function, Label, Line, Location, Mapping, Profile, Sample, 
 use crate::support::{ID, frames_with, limits, series, text};
 
 /// Labels, span, trace → stack in words → values.
-type Meaning = BTreeMap<(Vec<(String, String)>, u64, [u8; 16], Vec<String>), Vec<i64>>;
+pub(crate) type Meaning = BTreeMap<(Vec<(String, String)>, u64, [u8; 16], Vec<String>), Vec<i64>>;
 
 const TEXTS: [&str; 14] = [
     "",
@@ -101,7 +101,7 @@ fn profile() -> impl Strategy<Value = Profile> {
 }
 
 /// The rules, word by word, one sample at a time.
-fn expected(profile: &Profile) -> Meaning {
+pub(crate) fn expected(profile: &Profile) -> Meaning {
     let mut meaning = Meaning::new();
     for sample in &profile.sample {
         if sample.value.iter().any(|v| *v < 0) || sample.value.iter().all(|v| *v == 0) {
@@ -159,7 +159,7 @@ fn labels(profile: &Profile, sample: &Sample) -> (Vec<(String, String)>, u64, [u
     (labels.into_iter().collect(), span, trace)
 }
 
-fn found(frames: &[Frame]) -> Meaning {
+pub(crate) fn found(frames: &[Frame]) -> Meaning {
     let mut meaning = Meaning::new();
     for frame in frames {
         let columns = frame.sample_types.len();
@@ -193,7 +193,7 @@ fn frame_words(frame: &Frame, location: u32) -> String {
     format!("{address} {limit} {} {} {lines:?}", text(mapping.filename), location.is_folded)
 }
 
-fn spy() -> Vec<(String, String)> {
+pub(crate) fn spy() -> Vec<(String, String)> {
     series(&[("__name__", "n"), ("service_name", "s"), ("pyroscope_spy", "rbspy")])
 }
 
