@@ -24,6 +24,18 @@ check() {
 test() {
   command -v curl >/dev/null || apt_install curl
   command -v python3 >/dev/null || apt_install python3 python3-venv
+  # gRPC by reflection, as a stranger does it.
+  local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
+  if ! "$bin/grpcurl" -version >/dev/null 2>&1 && command -v go >/dev/null; then
+    say "building grpcurl 1.9.4 into $bin (minutes, once)"
+    GOBIN="$bin" go install -trimpath -ldflags "-s -w" github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
+      || say "could not build grpcurl: its test will skip, saying so"
+  fi
+  # A program with the Rust SDK. Cargo knows whether there is something to do; then it takes minutes.
+  local clients="${CARGO_TARGET_DIR:?}/clients"
+  [ -x "$clients/debug/flamelake-rust-client" ] || say "building a client with the Rust SDK into $clients (minutes, once)"
+  cargo build --quiet --locked --manifest-path "$(dirname "$0")/../integration-tests/clients/rust/Cargo.toml" --target-dir "$clients" \
+    || say "could not build the client with the Rust SDK: its test will skip, saying so"
   # A private environment for DuckDB (reads our blocks) and the Python SDK (pushes to us).
   local venv="${FLAMELAKE_VENV:-$HOME/.cache/flamelake/venv}"
   if ! "$venv/bin/python" -c 'import duckdb, pyroscope' 2>/dev/null; then

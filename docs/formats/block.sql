@@ -1,4 +1,5 @@
--- Views over the files of one block, for DuckDB in the block's folder. Described in block.md.
+-- Views over the files of one block, for DuckDB in the block's folder. Described in block.md. With this file beside them:
+-- python3 -c "import duckdb; duckdb.execute(open('block.sql').read()); duckdb.sql('select profile_type, name, self, total from flame_graph').show()"
 
 -- Every sample with its real value, its profile, its series and the function it ends in.
 CREATE VIEW samples_resolved AS

@@ -64,8 +64,14 @@ impl Range {
 
 /// The flame graph of a selector (CPU type) as a tree, uncut.
 pub async fn flame(client: &Client, selector: &str, range: Range) -> anyhow::Result<Tree> {
+    flame_of(client, CPU, selector, range).await
+}
+
+/// The same of any profile type.
+pub async fn flame_of(client: &Client, profile_type: &str, selector: &str, range: Range) -> anyhow::Result<Tree> {
+    let Range { start_ms, end_ms } = range;
     let request = json!({
-        "profileTypeID": CPU, "labelSelector": selector, "start": range.start_ms, "end": range.end_ms, "maxNodes": 1_048_576,
+        "profileTypeID": profile_type, "labelSelector": selector, "start": start_ms, "end": end_ms, "maxNodes": 1_048_576,
     });
     let (status, answer) = client.json("querier.v1.QuerierService/SelectMergeStacktraces", &request).await?;
     ensure!(status == 200, "SelectMergeStacktraces: {status} {answer}");
@@ -75,8 +81,14 @@ pub async fn flame(client: &Client, selector: &str, range: Range) -> anyhow::Res
 
 /// Sum over all points of all series of a selector (CPU type).
 pub async fn series_sum(client: &Client, selector: &str, range: Range) -> anyhow::Result<f64> {
+    series_sum_of(client, CPU, selector, range).await
+}
+
+/// The same of any profile type.
+pub async fn series_sum_of(client: &Client, profile_type: &str, selector: &str, range: Range) -> anyhow::Result<f64> {
+    let Range { start_ms, end_ms } = range;
     let request = json!({
-        "profileTypeID": CPU, "labelSelector": selector, "start": range.start_ms, "end": range.end_ms, "step": 60,
+        "profileTypeID": profile_type, "labelSelector": selector, "start": start_ms, "end": end_ms, "step": 60,
     });
     let (status, answer) = client.json("querier.v1.QuerierService/SelectSeries", &request).await?;
     ensure!(status == 200, "SelectSeries: {status} {answer}");

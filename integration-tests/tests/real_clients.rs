@@ -1,7 +1,10 @@
 //! Promise: existing clients work unchanged. Each is skipped with a line where it cannot be had.
+//!
+//! The Node SDK (npm `@pyroscope/nodejs` 0.6.4) is missing: it only posts to `/ingest`, which the server does not have yet. gRPC
+//! clients are in `grpc_clients.rs`, DuckDB is in `duckdb.rs`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use flamelake_api::querier::v1::SelectMergeProfileRequest;
 use flamelake_integration_tests::answers::{CPU, Range, flame};
 use flamelake_integration_tests::client::{Answer, gzip};
 use flamelake_integration_tests::{Protocol, Server, ServerOptions, now_ns, push_cpu, skip};
+use flamelake_testkit::tools;
 use prost::Message as _;
 
 fn run(program: &str, args: &[&str]) -> anyhow::Result<Output> {
@@ -19,23 +23,6 @@ fn run(program: &str, args: &[&str]) -> anyhow::Result<Output> {
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A folder with `bin/python` that has the package; `None` with a line if PyPI or venv cannot be had.
-fn python_with(folder: &Path, package: &str) -> anyhow::Result<Option<String>> {
-    let venv = folder.join("venv");
-    let made = run("python3", &["-m", "venv", &venv.to_string_lossy()]);
-    if !made.as_ref().is_ok_and(|output| output.status.success()) {
-        skip(package, "python3 -m venv does not work here");
-        return Ok(None);
-    }
-    let python = venv.join("bin/python").to_string_lossy().into_owned();
-    let installed = run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package])?;
-    if !installed.status.success() {
-        skip(package, format!("pip cannot install it: {}", text(&installed)));
-        return Ok(None);
-    }
-    Ok(Some(python))
 }
 
 const BUSY: &str = r#"
@@ -54,21 +41,54 @@ time.sleep(1)
 #[tokio::test]
 async fn the_python_sdk_pushes() -> anyhow::Result<()> {
     let server = Server::start(ServerOptions::new()).await?;
+    let Some(python) = tools::python_with("the_python_sdk_pushes", "pyroscope") else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let Some(python) = python_with(folder.path(), "pyroscope-io")? else { return Ok(()) };
     let script = folder.path().join("busy.py");
     fs::write(&script, BUSY)?;
     let url = server.url();
-    let output = tokio::task::spawn_blocking(move || run(&python, &[&script.to_string_lossy(), &url, "12"])).await??;
+    let output =
+        tokio::task::spawn_blocking(move || run(&python.to_string_lossy(), &[&script.to_string_lossy(), &url, "12"]))
+            .await??;
     ensure!(output.status.success(), "{}", text(&output));
+    arrives(&server, r#"{service_name="pybusy", region="eu"}"#, "spin_here", &text(&output)).await
+}
+
+/// Waits until a flame graph of the selector has a function.
+async fn arrives(server: &Server, selector: &str, function: &str, client_said: &str) -> anyhow::Result<()> {
     for _ in 0..100 {
-        let tree = flame(&server.client(), r#"{service_name="pybusy", region="eu"}"#, Range::around_now()).await?;
-        if tree.keys().any(|path| path.contains("spin_here")) {
+        let tree = flame(&server.client(), selector, Range::around_now()).await?;
+        if tree.keys().any(|path| path.contains(function)) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    anyhow::bail!("no profile with spin_here arrived; SDK said: {}; server: {}", text(&output), server.log())
+    anyhow::bail!("no profile with {function} arrived; the client said: {client_said}; server: {}", server.log())
+}
+
+/// Builds the program of `clients/rust` beside the server's target folder; `None` with a line if its crates cannot be had.
+fn rust_client() -> anyhow::Result<Option<PathBuf>> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/rust/Cargo.toml");
+    // <target>/release/deps/<this test>.
+    let test = std::env::current_exe()?;
+    let target = test.ancestors().nth(3).context("a test lies in deps/")?.join("clients");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let (manifest, folder) = (manifest.to_string_lossy(), target.to_string_lossy());
+    let built = run(&cargo, &["build", "--quiet", "--locked", "--manifest-path", &manifest, "--target-dir", &folder])?;
+    if !built.status.success() {
+        skip("the_rust_sdk_pushes", format!("its client cannot be built: {}", text(&built)));
+        return Ok(None);
+    }
+    Ok(Some(target.join("debug/flamelake-rust-client")))
+}
+
+#[tokio::test]
+async fn the_rust_sdk_pushes() -> anyhow::Result<()> {
+    let Some(client) = tokio::task::spawn_blocking(rust_client).await?? else { return Ok(()) };
+    let server = Server::start(ServerOptions::new()).await?;
+    let url = server.url();
+    let output = tokio::task::spawn_blocking(move || run(&client.to_string_lossy(), &[&url, "12"])).await??;
+    ensure!(output.status.success(), "{}", text(&output));
+    arrives(&server, r#"{service_name="rustbusy", region="eu"}"#, "rust_spin_here", &text(&output)).await
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What tests are made of: profiles, frames, a clock that stands still, golden files, seeds, and the way to the shared data.
+//! What tests are made of: profiles, frames, a clock that stands still, golden files, seeds, and the way to shared data and tools.
 //!
 //! Never shipped in the server. Knows nothing of roles, stores or sockets.
 
@@ -10,6 +10,7 @@ pub mod seed;
 pub mod golden;
 pub mod fuzz;
 pub mod shared;
+pub mod tools;
 
 pub use clock::FakeClock;
 pub use frame::FrameBuilder;

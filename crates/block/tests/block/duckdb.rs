@@ -1,5 +1,5 @@
-//! DuckDB gets the same sums from the same files by the SQL of docs/formats/block.sql. Needs a Python with the package `duckdb`:
-//! `FLAMELAKE_PYTHON` names it, else `python3` is tried; without it the test says so and passes.
+//! DuckDB gets the same sums from the same files by the SQL of docs/formats/block.sql. Needs a Python with the package `duckdb`;
+//! without it the test says so and passes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,17 +7,11 @@ use std::process::Command;
 
 use flamelake_block::reader::{BlockReader, SampleBatch, SampleColumns, SymbolDetail};
 use flamelake_model::TimestampNs;
+use flamelake_testkit::tools;
 
 use crate::support::{Shape, open, partition, store, write};
 
 const DIR: &str = env!("CARGO_MANIFEST_DIR");
-
-fn python() -> Option<String> {
-    let python = std::env::var("FLAMELAKE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_duckdb =
-        Command::new(&python).args(["-c", "import duckdb"]).output().is_ok_and(|output| output.status.success());
-    has_duckdb.then_some(python)
-}
 
 /// (service, type, function name) → sum of the samples that end in it.
 async fn sums(reader: &BlockReader) -> BTreeMap<(String, String, String), i64> {
@@ -42,12 +36,8 @@ async fn sums(reader: &BlockReader) -> BTreeMap<(String, String, String), i64> {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn duckdb_gets_the_same_sums() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED duckdb_gets_the_same_sums: no Python with the package duckdb (FLAMELAKE_PYTHON names one)");
-        return;
-    };
+    let Some(python) = tools::python_with("duckdb_gets_the_same_sums", "duckdb") else { return };
     let shape = Shape { series: 4, profiles: 20, samples: 300, spans: true };
     let block = write(vec![partition("a", 21, shape), partition("b", 22, shape)]);
     let folder = tempfile::tempdir().unwrap();
