@@ -1,3 +1,5 @@
+//! What a panic amid a segment leaves behind, and any number of services.
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
