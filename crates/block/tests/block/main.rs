@@ -3,6 +3,5 @@
 mod support;
 mod round_trip;
 mod damage;
-mod fuzz;
 mod fixture;
 mod duckdb;

@@ -123,6 +123,53 @@ fn fuzz_pprof_push() {
     });
 }
 
+/// Deep stacks that share their middle, as the Go runtime cuts them at the root side.
+fn truncated() -> Vec<Vec<u8>> {
+    let stack = |from: u32, depth: u32, leaf: &str| {
+        let frames: Vec<String> = (0..depth).map(|level| format!("f{}", (from + level) % 90)).collect();
+        format!("{};{leaf}", frames.join(";"))
+    };
+    let cpu = |starts: &[u32]| {
+        let start = |builder: ProfileBuilder, (at, from): (usize, &u32)| {
+            builder.stack(&stack(*from, 63, &format!("leaf{}", at % 3)), &[at as i64 + 1])
+        };
+        starts.iter().enumerate().fold(ProfileBuilder::cpu(), start).stack(&stack(0, 40, "short"), &[5]).plain()
+    };
+    let heap = ProfileBuilder::heap()
+        .stack(&stack(3, 31, "a"), &[1, 2, 3, 4])
+        .stack(&stack(0, 31, "b"), &[1, 2, 0, 0])
+        .stack(&stack(5, 31, "b"), &[0, 0, 1, 9]);
+    vec![cpu(&[0, 2, 4, 8, 12]), cpu(&[0, 0, 89, 45, 46]), heap.plain()]
+}
+
+/// The repair of Go stacks changes no value, unless it completes a stack by what does not exist.
+#[test]
+fn fuzz_go_repair() {
+    let go = crate::support::series(&[("__name__", "n"), ("service_name", "s"), ("pyroscope_spy", "gospy")]);
+    let limits = flamelake_pprof::ProfileLimits { max_profile_size_bytes: LIMIT, ..limits() };
+    let totals = |frames: &[Frame]| -> Vec<i64> {
+        let columns = frames.first().map_or(1, |frame| frame.sample_types.len().max(1));
+        let mut totals = vec![0_i64; columns];
+        for values in frames.iter().flat_map(|frame| frame.sample_values.chunks(columns)) {
+            totals.iter_mut().zip(values).for_each(|(total, value)| *total = total.wrapping_add(*value));
+        }
+        totals
+    };
+    let (mut repairing, mut plain) = (Decoder::new(), Decoder::new());
+    fuzz::run("go repair", &truncated(), |bytes| {
+        let repaired = repairing.frames(bytes, &go, &limits, ID);
+        let as_sent = plain.frames(bytes, &spy(), &limits, ID);
+        assert_eq!(repaired.is_ok(), as_sent.is_ok());
+        let (Ok(repaired), Ok(as_sent)) = (repaired, as_sent) else { return };
+        repaired.iter().for_each(round_trip);
+        let sent = Profile::decode(plain.message()).expect("we read it");
+        let is_whole = as_sent.iter().map(|frame| frame.sample_stacks.len()).sum::<usize>() == sent.sample.len();
+        if is_whole && has_distinct_ids(&sent) {
+            assert_eq!(totals(&repaired), totals(&as_sent));
+        }
+    });
+}
+
 fn has_distinct_ids(profile: &Profile) -> bool {
     fn distinct(ids: impl Iterator<Item = u64>) -> bool {
         let mut seen = std::collections::HashSet::new();

@@ -1,5 +1,9 @@
 //! Blocks of which one file was mutated, as a disk does it and with checksums that were made to fit, as a bug or another writer
-//! could: an error or an answer, never a panic nor memory that the bytes do not account for.
+//! could: an error or an answer, never a panic nor memory that the bytes do not account for. A process of its own: it measures that.
+
+#[path = "block/support.rs"]
+#[expect(dead_code, reason = "rows are compared elsewhere")]
+mod support;
 
 use bytes::Bytes;
 use flamelake_block::meta::{BlockMeta, META_FILE};
@@ -10,7 +14,7 @@ use flamelake_object_storage::Bucket;
 use flamelake_symbols::SymbolSource;
 use flamelake_testkit::fuzz;
 
-use crate::support::{Shape, ULID, open, partition, store, tenant, write};
+use support::{Shape, ULID, open, partition, store, tenant, write};
 
 /// How much the process may grow.
 const GROWTH_BYTES_MAX: usize = 512 << 20;
