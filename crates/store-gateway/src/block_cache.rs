@@ -50,6 +50,8 @@ impl BlockCache {
     /// Weighs a block anew after it was read.
     pub(crate) async fn weigh_again(&self, tenant: &TenantId, ulid: Ulid, reader: Arc<BlockReader>) {
         self.open.insert((tenant.clone(), ulid), reader).await;
+        // The cache would wait for 64 such changes before it looks at its bound, and blocks are large.
+        self.open.run_pending_tasks().await;
         let bytes = self.open.weighted_size().saturating_mul(WEIGHT_BYTES);
         self.metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
