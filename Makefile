@@ -3,6 +3,8 @@ SHELL := /bin/bash
 # Outside the clone, so that a fresh clone reuses what is compiled. One profile for every step.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/flamelake/target
 CARGO_FLAGS := --release --locked
+# Of criterion, e.g. `--measurement-time 1`, or a name to run a few.
+BENCH_ARGS ?= --noplot
 FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
@@ -32,8 +34,9 @@ check: tools ## What CI checks besides tests: format, lints, dependencies, docum
 	cargo deny --offline --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items --quiet
 
-bench: tools build ## Measure: kernels by criterion, then the load of docs/benchmarks.md against a fresh server.
-	cargo bench --locked --profile release --workspace
+bench: tools build ## Measure: kernels by criterion, how they grow, then the load of docs/benchmarks.md against a fresh server.
+	cargo bench --locked --profile release --workspace --bench '*' -- $(BENCH_ARGS)
+	scripts/bench-growth.py
 	scripts/bench-server.sh
 
 golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.

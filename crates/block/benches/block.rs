@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 const SERIES: usize = 20;
+/// Profiles of a series at n.
 const PROFILES: usize = 20;
 const SAMPLES: usize = 500;
 
@@ -29,8 +30,8 @@ fn identity() -> BlockIdentity {
     }
 }
 
-/// 200,000 samples on 5,000 stacks: values in steps of the period, stacks by a power law, as CPU profiles have them.
-fn partition() -> PartitionRows {
+/// `factor` times 200,000 samples on 5,000 stacks: values in steps of the period, stacks by a power law, as CPU profiles have them.
+fn partition(factor: usize) -> PartitionRows {
     let mut random = StdRng::seed_from_u64(1);
     let mut frame = FrameBuilder::cpu("bench").group(&[]);
     for number in 0..5_000 {
@@ -42,13 +43,13 @@ fn partition() -> PartitionRows {
     let mut table = SymbolTable::new();
     let mut stacks = Vec::new();
     table.intern(&frame.build(), &mut stacks);
-    let series = (0..SERIES).map(|number| series(number, &stacks, &mut random)).collect();
+    let series = (0..SERIES).map(|number| series(number, PROFILES * factor, &stacks, &mut random)).collect();
     PartitionRows { service_name: "bench".to_owned(), symbols: Arc::new(table.snapshot()), series }
 }
 
-fn series(number: usize, stacks: &[u32], random: &mut StdRng) -> SeriesRows {
+fn series(number: usize, profiles: usize, stacks: &[u32], random: &mut StdRng) -> SeriesRows {
     let mut rows = SeriesRows { labels: Labels::from_pairs([("pod", format!("{number}"))]), ..SeriesRows::default() };
-    for profile in 0..PROFILES {
+    for profile in 0..profiles {
         let start = rows.stacks.len() as u32;
         let pick = |random: &mut StdRng| stacks[(random.random::<f64>().powi(3) * stacks.len() as f64) as usize];
         let mut used: Vec<u32> = (0..SAMPLES).map(|_| pick(random)).collect();
@@ -82,18 +83,32 @@ async fn sum(reader: &BlockReader) -> i64 {
     sums.iter().sum()
 }
 
+fn again(rows: &PartitionRows) -> PartitionRows {
+    PartitionRows {
+        service_name: rows.service_name.clone(),
+        symbols: Arc::clone(&rows.symbols) as Arc<dyn SymbolSource>,
+        series: rows.series.clone(),
+    }
+}
+
+/// Writing n and 2n profiles of as many series.
+fn growth(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("growth-block-write");
+    group.sample_size(10);
+    for (size, factor) in [("n", 1), ("2n", 2)] {
+        let rows = partition(factor);
+        group.bench_function(size, |bencher| bencher.iter(|| write_block(identity(), std::iter::once(again(&rows)))));
+    }
+    group.finish();
+}
+
 fn block(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("block");
     group.throughput(Throughput::Elements((SERIES * PROFILES * SAMPLES) as u64)).sample_size(10);
-    let rows = partition();
-    let again = || PartitionRows {
-        service_name: rows.service_name.clone(),
-        symbols: Arc::clone(&rows.symbols) as Arc<dyn SymbolSource>,
-        series: rows.series.clone(),
-    };
-    group.bench_function("write", |bencher| bencher.iter(|| write_block(identity(), std::iter::once(again()))));
-    let finished = write_block(identity(), std::iter::once(again())).expect("rows are valid");
+    let rows = partition(1);
+    group.bench_function("write", |bencher| bencher.iter(|| write_block(identity(), std::iter::once(again(&rows)))));
+    let finished = write_block(identity(), std::iter::once(again(&rows))).expect("rows are valid");
     let bucket = Bucket::in_memory();
     for (name, bytes) in &finished.files {
         let key = format!("{}{name}", block_folder(&TenantId::anonymous(), Ulid(1)));
@@ -109,5 +124,5 @@ fn block(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, block);
+criterion_group!(benches, block, growth);
 criterion_main!(benches);

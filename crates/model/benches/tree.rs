@@ -49,6 +49,25 @@ fn merge(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// n and 2n partial trees, then partial trees of n and 2n nodes.
+fn growth(criterion: &mut Criterion) {
+    let kernels = [("parts", [(16, 8192), (32, 8192)]), ("nodes", [(16, 8192), (16, 16384)])];
+    for (kernel, sizes) in kernels {
+        let mut group = criterion.benchmark_group(format!("growth-merge-tree-{kernel}"));
+        for (name, (parts, nodes)) in ["n", "2n"].into_iter().zip(sizes) {
+            let encoded: Vec<Vec<u8>> = (0..parts).map(|seed| sample(seed, nodes).encode()).collect();
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let mut all = Tree::new();
+                    encoded.iter().for_each(|part| all.merge_encoded(part).expect("written by encode"));
+                    black_box(FlameGraph::new(&all.view(Some(2048))).levels.len())
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
 fn draw(criterion: &mut Criterion) {
     let tree = sample(1, 1_000_000);
     let mut group = criterion.benchmark_group("draw_a_tree_of_1048576");
@@ -64,6 +83,6 @@ fn draw(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = merge, draw
+    targets = merge, growth, draw
 }
 criterion_main!(benches);

@@ -90,5 +90,47 @@ fn decode(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decode);
+/// From gzip to frame at n and 2n samples: a heap profile of Go whose stacks are cut at 32 frames and so pass through the repair.
+fn growth(c: &mut Criterion) {
+    let limits = ProfileLimits {
+        max_profile_size_bytes: 64 << 20,
+        max_samples: 0,
+        reject_older_than: std::time::Duration::ZERO,
+        now_ns: 1_700_000_000_000_000_000,
+        ..ProfileLimits::default()
+    };
+    for (kernel, spy, depth) in [("push", "rbspy", 25), ("push-go-cut", "gospy", 32)] {
+        let series = [("__name__", "n"), ("service_name", "s"), ("pyroscope_spy", spy)];
+        let series = series.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut group = c.benchmark_group(format!("growth-decode-{kernel}"));
+        for (size, stacks) in [("n", 2_000), ("2n", 4_000)] {
+            let bytes = synthetic(ProfileBuilder::heap(), stacks, depth, 4);
+            let mut decoder = Decoder::new();
+            group.throughput(Throughput::Elements(stacks as u64));
+            group.bench_function(size, |b| {
+                b.iter(|| decoder.frames(black_box(&bytes), &series, &limits, ProfileId([0; 16])).unwrap())
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Partial pprofs of n and 2n stacks into one.
+fn growth_merge(c: &mut Criterion) {
+    let mut group = c.benchmark_group("growth-merge-pprof");
+    for (size, stacks) in [("n", 2_000), ("2n", 4_000)] {
+        let plain = gunzip(&synthetic(ProfileBuilder::cpu(), stacks, 25, 1));
+        group.throughput(Throughput::Elements(stacks as u64));
+        group.bench_function(size, |b| {
+            b.iter(|| {
+                let mut builder = flamelake_pprof::PprofBuilder::new();
+                (0..4).for_each(|_| builder.merge_encoded(black_box(&plain)).unwrap());
+                builder.encode(None)
+            })
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, growth, growth_merge);
 criterion_main!(benches);
