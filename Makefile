@@ -19,7 +19,7 @@ run: tools build ## Build what is missing and start Flamelake on port 4040 with 
 	exec $(FLAMELAKE) --target=all --storage.filesystem.dir=$(DATA) $(ARGS)
 
 build: tools ## Build the server and command line.
-	cargo build $(CARGO_FLAGS) -p flamelake
+	cargo build $(CARGO_FLAGS) --workspace --bins
 
 test: tools ## Run all tests; real components are installed or their tests say that they skip.
 	@scripts/install-tools.sh test
@@ -46,7 +46,7 @@ fuzz: tools ## Run each fuzz target for FUZZ_SECONDS (default 60).
 	scripts/fuzz.sh
 
 docs: ## Rewrite generated documentation (docs/configuration.md).
-	UPDATE_GOLDEN=1 cargo test $(CARGO_FLAGS) -p flamelake --test command_line the_page_of_keys
+	UPDATE_GOLDEN=1 cargo test $(CARGO_FLAGS) --workspace --test command_line the_page_of_keys
 
 print-bin:
 	@echo $(CARGO_TARGET_DIR)/release

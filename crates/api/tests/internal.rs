@@ -72,7 +72,7 @@ fn questions_survive() {
 fn results() -> Vec<PartialResult> {
     let labels = Labels::from_pairs([("a", "1"), ("b", "2")]);
     let mut tree = Tree::default();
-    tree.add(["main", "work"].into_iter(), -3);
+    tree.add(["main", "work"], -3);
     let point = PartialPoint {
         timestamp: TimestampMs(1),
         sum: -4,
