@@ -31,6 +31,12 @@ test() {
     GOBIN="$bin" go install -trimpath -ldflags "-s -w" github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
       || say "could not build grpcurl: its test will skip, saying so"
   fi
+  # A real S3 server: its creates are atomic under races.
+  if ! "$bin/versitygw" --version >/dev/null 2>&1 && command -v go >/dev/null; then
+    say "building versitygw 1.8.0 into $bin (minutes, once)"
+    GOBIN="$bin" go install -trimpath -ldflags "-s -w" github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
+      || say "could not build versitygw: tests against S3 will skip, saying so"
+  fi
   # A program with the Rust SDK. Cargo knows whether there is something to do; then it takes minutes.
   local clients="${CARGO_TARGET_DIR:?}/clients"
   [ -x "$clients/debug/flamelake-rust-client" ] || say "building a client with the Rust SDK into $clients (minutes, once)"

@@ -11,6 +11,7 @@ pub mod golden;
 pub mod fuzz;
 pub mod shared;
 pub mod tools;
+pub mod s3_server;
 
 pub use clock::FakeClock;
 pub use frame::FrameBuilder;
