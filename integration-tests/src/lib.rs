@@ -10,6 +10,7 @@ pub mod client;
 pub mod answers;
 pub mod pushes;
 pub mod faults;
+pub mod ledger;
 pub mod golden;
 
 pub use answers::{Tree, tree_of};

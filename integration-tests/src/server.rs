@@ -36,6 +36,11 @@ impl ServerOptions {
         flags.into_iter().fold(self, Self::flag)
     }
 
+    /// Limits on the rate of pushes out of the way.
+    pub fn fast_pushes(self) -> Self {
+        self.flags(["distributor.ingestion-rate-limit-mb=1000", "distributor.ingestion-burst-size-mb=2000"])
+    }
+
     /// The tenant header counts.
     pub fn multitenant(self) -> Self {
         self.flag("auth.multitenancy-enabled=true")
@@ -43,14 +48,12 @@ impl ServerOptions {
 
     /// Limits on age and rate out of the way, as the golden data want it (their README).
     pub fn golden(self) -> Self {
-        self.multitenant().flags([
+        self.multitenant().fast_pushes().flags([
             "validation.reject-older-than=0",
             "validation.reject-newer-than=0",
             "querier.max-query-lookback=0",
             "querier.max-query-length=0",
             "retention-period=0",
-            "distributor.ingestion-rate-limit-mb=1000",
-            "distributor.ingestion-burst-size-mb=2000",
         ])
     }
 }
@@ -59,6 +62,8 @@ impl ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     options: ServerOptions,
+    /// Besides those of the options; of repeated ones the last counts.
+    more_flags: Vec<String>,
     folder: tempfile::TempDir,
     port: u16,
     internal_port: u16,
@@ -71,7 +76,7 @@ impl Server {
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("flamelake-it-").tempdir().context("make a folder")?;
         let (port, internal_port) = free_ports()?;
-        let mut server = Self { options, folder, port, internal_port, child: None, starts: 0 };
+        let mut server = Self { options, more_flags: Vec::new(), folder, port, internal_port, child: None, starts: 0 };
         server.launch().await?;
         Ok(server)
     }
@@ -95,6 +100,26 @@ impl Server {
         }
     }
 
+    /// From the next start on, these flags too instead of those given here before.
+    pub fn set_flags(&mut self, flags: &[String]) {
+        self.more_flags = flags.iter().map(|flag| format!("--{flag}")).collect();
+    }
+
+    /// Starts it and waits until it dies by itself, be it ready before that or not.
+    pub async fn launch_until_death(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        ensure!(self.child.is_none(), "the server runs already");
+        self.child = Some(self.spawn(self.port, self.internal_port)?);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child_mut()?.try_wait()? {
+                self.child = None;
+                return Ok(status);
+            }
+            ensure!(begun.elapsed() < within, "still alive after {within:?}:\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// A second process on the same folder with other ports; the caller waits for its end.
     pub fn spawn_rival(&mut self) -> anyhow::Result<Child> {
         let (port, internal_port) = free_ports()?;
@@ -108,6 +133,7 @@ impl Server {
         Command::new(&binary)
             .args(base_flags(port, internal_port))
             .args(&self.options.flags)
+            .args(&self.more_flags)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))
@@ -160,6 +186,17 @@ impl Server {
         let status = self.client().post_status("/ingester/flush").await?;
         ensure!((200..300).contains(&status), "POST /ingester/flush: {status}\n{}", self.log_tail());
         Ok(())
+    }
+
+    /// Sum of a metric over its labels; 0 if it was never counted.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.client().get_text("/metrics").await?;
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let rest = if rest.starts_with('{') { rest.split_once('}')?.1 } else { rest };
+            rest.strip_prefix(' ')?.trim().parse::<f64>().ok()
+        };
+        Ok(text.lines().filter_map(value).sum())
     }
 
     /// A client of the default tenant.

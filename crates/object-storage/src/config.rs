@@ -24,6 +24,8 @@ flamelake_config::section! {
             pub gcs: GcsConfig,
             /// Azure Blob Storage.
             pub azure: AzureConfig,
+            /// Faults on purpose.
+            pub testing: TestingConfig,
         }
     }
 }
@@ -77,5 +79,16 @@ flamelake_config::section! {
         "storage.azure.container-name" => pub container_name: String = String::new(),
         /// URL of the service if it is not the public one.
         "storage.azure.endpoint" => pub endpoint: String = String::new(),
+    }
+}
+
+flamelake_config::section! {
+    /// Testing: breaks things on purpose, for the tests of Flamelake itself. Never for data that anybody needs.
+    pub struct TestingConfig {
+        /// Rules `<operation> <key> <fault> [<when>]` separated by `;`, e.g. `put block.json abort-after nth:3; any tenants/ fail chance:10;
+        /// any * delay:50ms` (all words: `crates/object-storage/src/faulty/schedule.rs`). Empty = the store as it is.
+        "testing.storage-faults" => pub storage_faults: String = String::new(),
+        /// Seed of what happens by chance.
+        "testing.storage-faults-seed" => pub storage_faults_seed: u64 = 0,
     }
 }

@@ -16,6 +16,6 @@ pub mod faulty;
 pub mod suite;
 
 pub use bucket::{Bucket, BucketDeps, ObjectEntry, PutOutcome};
-pub use config::{AzureConfig, FilesystemConfig, GcsConfig, S3Config, StorageConfig};
+pub use config::{AzureConfig, FilesystemConfig, GcsConfig, S3Config, StorageConfig, TestingConfig};
 pub use error::StorageError;
 pub use retry::RetryPolicy;

@@ -11,7 +11,10 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
-use crate::{AzureConfig, Bucket, BucketDeps, GcsConfig, RetryPolicy, S3Config, StorageConfig, StorageError};
+use crate::faulty::{Faults, FaultyStore};
+use crate::{
+    AzureConfig, Bucket, BucketDeps, GcsConfig, RetryPolicy, S3Config, StorageConfig, StorageError, TestingConfig,
+};
 
 impl Bucket {
     /// The bucket that the configuration names. No request is made: call [`probe_put_if_absent`](Self::probe_put_if_absent) next.
@@ -22,8 +25,9 @@ impl Bucket {
             ..RetryPolicy::default()
         };
         let timeout = config.request_timeout;
+        let local = config.backend == "filesystem";
         let store: Arc<dyn ObjectStore> = match config.backend.as_str() {
-            "filesystem" => return Self::filesystem(config.filesystem.dir.as_ref(), &config.prefix, deps),
+            "filesystem" => folder(config.filesystem.dir.as_ref())?,
             "in-memory" => Arc::new(InMemory::new()),
             "s3" => Arc::new(s3(&config.s3, timeout)?),
             "gcs" => Arc::new(gcs(&config.gcs, timeout)?),
@@ -34,20 +38,43 @@ impl Bucket {
                 )));
             }
         };
-        Ok(Self::from_store(store, retry, deps).with_layout(&config.prefix, false))
+        let (store, retry) = match faulty(&store, &config.testing)? {
+            // Tried again like a store that is far away.
+            Some(faulty) => (faulty, retry),
+            None if local => (store, local_retry()),
+            None => (store, retry),
+        };
+        Ok(Self::from_store(store, retry, deps).with_layout(&config.prefix, local))
     }
 
     /// A folder of this machine, made if it is absent. Objects are written under a temporary name, synced, and linked to the final one.
     pub fn filesystem(dir: &Path, prefix: &str, deps: BucketDeps) -> Result<Self, StorageError> {
-        std::fs::create_dir_all(dir).map_err(|error| {
-            unusable(format!("the folder storage.filesystem.dir={} cannot be made: {error}", dir.display()))
-        })?;
-        let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| unusable(error.to_string()))?;
-        let store = store.with_fsync(true).with_automatic_cleanup(true);
-        // A failed sync must not be taken for done by trying again.
-        let retry = RetryPolicy { attempt_timeout: Duration::from_secs(300), ..RetryPolicy::once() };
-        Ok(Self::from_store(Arc::new(store), retry, deps).with_layout(prefix, true))
+        Ok(Self::from_store(folder(dir)?, local_retry(), deps).with_layout(prefix, true))
     }
+}
+
+fn folder(dir: &Path) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    std::fs::create_dir_all(dir).map_err(|error| {
+        unusable(format!("the folder storage.filesystem.dir={} cannot be made: {error}", dir.display()))
+    })?;
+    let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| unusable(error.to_string()))?;
+    Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
+}
+
+/// A failed sync must not be taken for done by trying again.
+fn local_retry() -> RetryPolicy {
+    RetryPolicy { attempt_timeout: Duration::from_secs(300), ..RetryPolicy::once() }
+}
+
+/// The store behind the faults that a test asks for; `None` in every other server.
+fn faulty(store: &Arc<dyn ObjectStore>, config: &TestingConfig) -> Result<Option<Arc<dyn ObjectStore>>, StorageError> {
+    if config.storage_faults.is_empty() {
+        return Ok(None);
+    }
+    let faults = Faults::parse(&config.storage_faults, config.storage_faults_seed)
+        .map_err(|reason| unusable(format!("testing.storage-faults: {reason}")))?;
+    tracing::warn!(faults = config.storage_faults, "testing.storage-faults is set: this store fails on purpose");
+    Ok(Some(Arc::new(FaultyStore::new(Arc::clone(store), faults))))
 }
 
 fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
@@ -158,5 +185,18 @@ mod tests {
         let config = StorageConfig { backend: "floppy".to_owned(), ..StorageConfig::default() };
         let error = Bucket::open(&config, BucketDeps::default()).unwrap_err();
         assert!(error.to_string().contains("floppy"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_store_fails_only_where_a_test_asks_for_it() {
+        let mut config = StorageConfig { backend: "in-memory".to_owned(), ..StorageConfig::default() };
+        config.testing.storage_faults = "put b fail".to_owned();
+        config.attempts_max = 1;
+        let bucket = Bucket::open(&config, BucketDeps::default()).unwrap();
+        bucket.put("a", "1".into()).await.unwrap();
+        bucket.put("b", "1".into()).await.unwrap_err();
+        config.testing.storage_faults = "put b".to_owned();
+        let error = Bucket::open(&config, BucketDeps::default()).unwrap_err();
+        assert!(error.to_string().contains("testing.storage-faults"), "{error}");
     }
 }
