@@ -15,6 +15,11 @@ command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (h
 build() {
   # libdeflate, zstd and jemalloc are C: a compiler and make build them.
   command -v cc >/dev/null && command -v make >/dev/null || apt_install build-essential
+  # The messages of etcd are compiled by protoc, with the well-known types of libprotobuf-dev.
+  if ! command -v protoc >/dev/null \
+    || { [ "$(command -v protoc)" = /usr/bin/protoc ] && [ ! -e /usr/include/google/protobuf/descriptor.proto ]; }; then
+    apt_install protobuf-compiler libprotobuf-dev
+  fi
 }
 check() {
   cargo deny --version >/dev/null 2>&1 && return
@@ -24,6 +29,7 @@ check() {
 test() {
   command -v curl >/dev/null || apt_install curl
   command -v python3 >/dev/null || apt_install python3 python3-venv
+  etcd_server
   # gRPC by reflection, as a stranger does it.
   local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
   if ! "$bin/grpcurl" -version >/dev/null 2>&1 && command -v go >/dev/null; then
@@ -49,5 +55,20 @@ test() {
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet duckdb pyroscope-io \
       || say "could not install duckdb and pyroscope-io: their tests will skip, saying so"
   fi
+}
+# Unpacked and not installed: the package would start a service on the default port.
+etcd_server() {
+  local folder="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
+  if command -v etcd >/dev/null || [ -x "$folder/etcd" ]; then return; fi
+  say "unpacking etcd (Debian's etcd-server) into $folder"
+  local scratch
+  scratch="$(mktemp -d)"
+  if (cd "$scratch" && { apt-get download -qq etcd-server || { as_root apt-get update -qq && apt-get download -qq etcd-server; }; } 2>/dev/null \
+    && dpkg-deb -x etcd-server_*.deb . && mkdir -p "$folder" && install usr/bin/etcd "$folder/etcd"); then
+    say "$("$folder/etcd" --version | head -1)"
+  else
+    say "could not get etcd: its tests will skip, saying so"
+  fi
+  rm -rf "$scratch"
 }
 "${1:-build}"
