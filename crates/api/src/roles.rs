@@ -97,6 +97,20 @@ pub trait Ingesters: Send + Sync {
     fn for_service(&self, tenant: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>>;
 }
 
+/// A process without a ring: its own role is the only one.
+#[derive(Clone, Debug)]
+pub struct Alone(pub Member<dyn IngesterApi>);
+
+impl Ingesters for Alone {
+    fn all(&self) -> Vec<Member<dyn IngesterApi>> {
+        vec![self.0.clone()]
+    }
+
+    fn for_service(&self, _tenant: &TenantId, _service_name: &str) -> Vec<Member<dyn IngesterApi>> {
+        self.all()
+    }
+}
+
 /// The store-gateways of a cluster, as the ring has them at this moment.
 pub trait StoreGateways: Send + Sync {
     /// Who answers for a block, the owner first. Empty if there is none.

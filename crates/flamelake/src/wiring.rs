@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use flamelake_api::roles::{IngesterApi, StoreGatewayApi};
+use flamelake_api::roles::{Alone, IngesterApi, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
 use flamelake_compactor::{Compactor, CompactorDeps};
 use flamelake_config::{LimitsSource, TenantLimits};
@@ -52,7 +52,7 @@ pub(crate) async fn build(
     let querier = Querier::new(
         settings.querier.clone(),
         QuerierDeps {
-            ingesters: Arc::clone(&ingester_api),
+            ingesters: Arc::new(Alone(Member { name: INGESTER.to_owned(), api: Arc::clone(&ingester_api) })),
             gateways: gateway,
             catalog: Arc::clone(&catalog),
             limits: Arc::clone(&source),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use flamelake_api::roles::{IngesterApi, StoreGatewayApi};
+use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use futures::future::try_join_all;
 
 use crate::error::QuerierError;
+use crate::members::AllIngesters;
 use crate::merge::merge;
 use crate::metrics::Metrics;
 use crate::plan::{Catalog, Plan};
@@ -21,7 +22,7 @@ const TENANTS_CONCURRENT_MAX: usize = 8;
 #[derive(Clone)]
 pub(crate) struct FanOut {
     pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) ingesters: Arc<dyn IngesterApi>,
+    pub(crate) ingesters: Arc<dyn Ingesters>,
     pub(crate) gateways: Arc<dyn StoreGatewayApi>,
     pub(crate) metrics: Metrics,
 }
@@ -45,8 +46,10 @@ impl FanOut {
     async fn ask_tenant(&self, tenant: &TenantId, query: &PartialQuery) -> Result<PartialAnswer, StatusError> {
         let mut replans = 0;
         loop {
+            // Before the catalog: whoever leaves in between has committed its rows by then, and V shows them.
+            let ingesters = AllIngesters(self.ingesters.all());
             let state = self.catalog.load(tenant).await?;
-            let error = match self.ask_once(Plan::new(tenant, &state, query)).await {
+            let error = match self.ask_once(&ingesters, Plan::new(tenant, &state, query)).await {
                 Err(error) if data_moved(&error) => error,
                 answer => return answer,
             };
@@ -61,9 +64,9 @@ impl FanOut {
     }
 
     /// Both sides at once. The first error ends the other side.
-    async fn ask_once(&self, plan: Plan) -> Result<PartialAnswer, StatusError> {
+    async fn ask_once(&self, ingesters: &AllIngesters, plan: Plan) -> Result<PartialAnswer, StatusError> {
         let query = plan.ingesters.query.clone();
-        let recent = self.ingesters.query(plan.ingesters);
+        let recent = ingesters.query(&plan.ingesters);
         let Some(gateways) = plan.gateways else { return recent.await };
         self.metrics.blocks.inc_by(gateways.blocks.len() as u64);
         let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways))?;

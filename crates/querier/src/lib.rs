@@ -23,5 +23,5 @@ mod metrics;
 
 pub use config::QuerierConfig;
 pub use error::QuerierError;
-pub use members::{AllIngesters, ShardedGateways};
+pub use members::ShardedGateways;
 pub use service::{Querier, QuerierDeps};

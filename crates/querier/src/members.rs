@@ -1,14 +1,12 @@
-//! The read sides of a cluster, each behind the face of one: all ingesters, and the store-gateways that own the blocks at hand.
+//! Whom a question goes to in a cluster: all ingesters, and the store-gateways that own the blocks at hand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flamelake_api::roles::{
-    AppendRequest, IngesterApi, IngesterQuery, Ingesters, Member, StoreGatewayApi, StoreGatewayQuery, StoreGateways,
-};
+use flamelake_api::roles::{IngesterApi, IngesterQuery, Member, StoreGatewayApi, StoreGatewayQuery, StoreGateways};
 use flamelake_model::query::PartialAnswer;
-use flamelake_model::{ErrorCode, StatusError, TenantId};
+use flamelake_model::{ErrorCode, StatusError};
 use futures::future::{join_all, try_join_all};
 
 use crate::merge::merge;
@@ -16,23 +14,9 @@ use crate::merge::merge;
 /// Store-gateways that are asked for a block before the question fails.
 const GATEWAYS_MAX: usize = 3;
 
-/// Asks every ingester: any of them may hold rows of any series.
-pub struct AllIngesters {
-    members: Arc<dyn Ingesters>,
-}
-
-impl AllIngesters {
-    /// Over the members of a ring.
-    pub fn new(members: Arc<dyn Ingesters>) -> Self {
-        Self { members }
-    }
-}
-
-impl std::fmt::Debug for AllIngesters {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AllIngesters")
-    }
-}
+/// The ingesters of a moment. Any of them may hold rows of any series, so a question must hear from all.
+#[derive(Debug)]
+pub(crate) struct AllIngesters(pub(crate) Vec<Member<dyn IngesterApi>>);
 
 /// Once more if the member could not be reached; then the question fails, naming it: nobody else has its rows.
 async fn ask_ingester(member: &Member<dyn IngesterApi>, request: &IngesterQuery) -> Result<PartialAnswer, StatusError> {
@@ -46,23 +30,13 @@ async fn ask_ingester(member: &Member<dyn IngesterApi>, request: &IngesterQuery)
     }
 }
 
-#[async_trait]
-impl IngesterApi for AllIngesters {
-    async fn append(&self, _request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
-        Err(StatusError::unimplemented("the read side does not write"))
-    }
-
-    async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
-        let members = self.members.all();
-        if members.is_empty() {
+impl AllIngesters {
+    pub(crate) async fn query(&self, request: &IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        if self.0.is_empty() {
             return Err(StatusError::unavailable("no ingester is known: the answer would be incomplete"));
         }
-        let parts = try_join_all(members.iter().map(|member| ask_ingester(member, &request))).await?;
+        let parts = try_join_all(self.0.iter().map(|member| ask_ingester(member, request))).await?;
         merge(&request.query, parts).await
-    }
-
-    async fn flush(&self, _tenant: Option<TenantId>) -> Result<(), StatusError> {
-        Err(StatusError::unimplemented("the read side does not flush"))
     }
 }
 

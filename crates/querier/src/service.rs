@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flamelake_api::google::v1 as pprof;
 use flamelake_api::querier::v1;
-use flamelake_api::roles::{IngesterApi, StoreGatewayApi};
+use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_api::types::v1 as types;
 use flamelake_catalog::CatalogStore;
 use flamelake_config::LimitsSource;
@@ -32,7 +32,7 @@ use crate::{labels, render, series};
 #[derive(Clone)]
 pub struct QuerierDeps {
     /// The recent side.
-    pub ingesters: Arc<dyn IngesterApi>,
+    pub ingesters: Arc<dyn Ingesters>,
     /// The committed side.
     pub gateways: Arc<dyn StoreGatewayApi>,
     /// Which blocks are live.
@@ -107,7 +107,7 @@ impl Querier {
 
     pub(crate) fn with_catalog(
         config: QuerierConfig,
-        ingesters: Arc<dyn IngesterApi>,
+        ingesters: Arc<dyn Ingesters>,
         gateways: Arc<dyn StoreGatewayApi>,
         catalog: Arc<dyn Catalog>,
         limits: Arc<dyn LimitsSource>,

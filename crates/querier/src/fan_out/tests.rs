@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use flamelake_api::roles::{AppendRequest, IngesterQuery, StoreGatewayQuery};
+use flamelake_api::roles::{Alone, AppendRequest, IngesterApi, IngesterQuery, Member, StoreGatewayQuery};
 use flamelake_catalog::{CatalogState, Ulid};
 use flamelake_model::query::{PartialResult, QueryStats, Selection};
 use flamelake_model::selector::Selector;
@@ -124,7 +124,10 @@ async fn ask(
 ) -> Result<Vec<String>, StatusError> {
     let fan_out = FanOut {
         catalog: Arc::new(Versions::default()),
-        ingesters: Arc::clone(ingesters) as Arc<dyn IngesterApi>,
+        ingesters: Arc::new(Alone(Member {
+            name: "one".to_owned(),
+            api: Arc::clone(ingesters) as Arc<dyn IngesterApi>,
+        })),
         gateways: Arc::clone(gateways) as Arc<dyn StoreGatewayApi>,
         metrics: Metrics::register(&Registry::new()),
     };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use flamelake_api::roles::AppendRequest;
 use flamelake_model::query::{PartialQuery, PartialResult, QueryStats, Selection};
 use flamelake_model::selector::Selector;
-use flamelake_model::{TimeRange, TimestampMs};
+use flamelake_model::{TenantId, TimeRange, TimestampMs};
 use parking_lot::Mutex;
 
 use super::*;
@@ -51,15 +52,11 @@ impl StoreGatewayApi for Fake {
 
 struct Members(Vec<Arc<Fake>>);
 
-impl Ingesters for Members {
-    fn all(&self) -> Vec<Member<dyn IngesterApi>> {
+impl Members {
+    fn ingesters(&self) -> Vec<Member<dyn IngesterApi>> {
         let member =
             |fake: &Arc<Fake>| Member { name: fake.name.to_owned(), api: Arc::clone(fake) as Arc<dyn IngesterApi> };
         self.0.iter().map(member).collect()
-    }
-
-    fn for_service(&self, _: &TenantId, _: &str) -> Vec<Member<dyn IngesterApi>> {
-        Vec::new()
     }
 }
 
@@ -98,7 +95,7 @@ fn found(answer: PartialAnswer) -> (String, u64) {
 async fn ask_ingesters(members: Arc<Members>) -> Result<(String, u64), StatusError> {
     let tenant = TenantId::parse("t").unwrap();
     let request = IngesterQuery { tenant, catalog_version: 1, watermarks: Vec::new(), query: query() };
-    AllIngesters::new(members).query(request).await.map(found)
+    AllIngesters(members.ingesters()).query(&request).await.map(found)
 }
 
 async fn ask_gateways(members: Arc<Members>, blocks: &[&str]) -> Result<(String, u64), StatusError> {
