@@ -187,9 +187,9 @@ async fn after_three_times_more_it_is_unavailable() {
 
 #[tokio::test]
 async fn other_errors_are_told_at_once() {
-    let (ingesters, gateways) = (Side::new("head", 1, ErrorCode::Unavailable), Side::steady("block"));
+    let (ingesters, gateways) = (Side::new("head", 1, ErrorCode::Internal), Side::steady("block"));
     let error = ask("t", &ingesters, &gateways, &everything()).await.unwrap_err();
-    assert_eq!(error, StatusError::unavailable("head cannot"));
+    assert_eq!(error, StatusError::internal("head cannot"));
     assert_eq!(ingesters.asked().len(), 1);
 }
 
