@@ -126,14 +126,25 @@ pub enum MetaError {
     Version(u32),
 }
 
+/// Puts the CRC-32C of all that follows in front of the fields of a JSON object.
+pub fn with_checksum(json: &[u8]) -> Vec<u8> {
+    let rest = json.strip_prefix(b"{").unwrap_or(json);
+    let mut out = format!("{PREFIX}{:08x}\",", crc32c::crc32c(rest)).into_bytes();
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Is the checksum right with which the JSON object begins? `None` if it begins with none.
+pub fn check_checksum(bytes: &[u8]) -> Option<bool> {
+    let digits = bytes.strip_prefix(PREFIX.as_bytes())?.get(..10)?;
+    let rest = &bytes[PREFIX.len() + 10..];
+    Some(digits == format!("{:08x}\",", crc32c::crc32c(rest)).as_bytes())
+}
+
 impl BlockMeta {
     /// The bytes of `block.json`.
     pub fn to_json(&self) -> Vec<u8> {
-        let json = serde_json::to_vec(self).expect("strings, numbers and lists always serialise");
-        let rest = &json[1..];
-        let mut out = format!("{PREFIX}{:08x}\",", crc32c::crc32c(rest)).into_bytes();
-        out.extend_from_slice(rest);
-        out
+        with_checksum(&serde_json::to_vec(self).expect("strings, numbers and lists always serialise"))
     }
 
     /// Reads the bytes of `block.json` and checks checksum and version.
@@ -143,10 +154,7 @@ impl BlockMeta {
         struct Version {
             version: u32,
         }
-        let rest_at = PREFIX.len() + 10;
-        let digits =
-            bytes.strip_prefix(PREFIX.as_bytes()).and_then(|rest| rest.get(..10)).ok_or(MetaError::Checksum)?;
-        if digits != format!("{:08x}\",", crc32c::crc32c(&bytes[rest_at..])).as_bytes() {
+        if check_checksum(bytes) != Some(true) {
             return Err(MetaError::Checksum);
         }
         let Version { version } = serde_json::from_slice(bytes)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flamelake_block::meta::{BlockMeta, Ulid};
+use flamelake_block::meta::{BlockMeta, Ulid, check_checksum, with_checksum};
 use serde::{Deserialize, Serialize};
 
 /// Highest format this binary reads.
@@ -70,16 +70,30 @@ impl StoredCommit {
 
     /// The object.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and numbers only")
+        with_checksum(&serde_json::to_vec(self).expect("strings and numbers only"))
     }
 }
 
-/// Refuses what a later version wrote, before its fields confuse anyone.
+/// Refuses damage, and what a later version wrote, before its fields confuse anyone.
 pub(crate) fn check_format(bytes: &[u8]) -> Result<(), String> {
+    // Early objects have no checksum.
+    if check_checksum(bytes) == Some(false) {
+        return Err("its checksum differs".to_owned());
+    }
+    let format = format_of(bytes)?;
+    if format == FORMAT { Ok(()) } else { Err(format!("format is {format}, this binary reads {FORMAT}")) }
+}
+
+/// Is this whole, and of a later version? Then nothing is damaged, and nothing may be mended.
+pub(crate) fn is_newer(bytes: &[u8]) -> bool {
+    check_checksum(bytes) != Some(false) && format_of(bytes).is_ok_and(|format| format > FORMAT)
+}
+
+fn format_of(bytes: &[u8]) -> Result<u32, String> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
     let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if format == FORMAT { Ok(()) } else { Err(format!("format is {format}, this binary reads {FORMAT}")) }
+    Ok(format)
 }

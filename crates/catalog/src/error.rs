@@ -8,7 +8,7 @@ use flamelake_object_storage::StorageError;
 /// See the variants; each names the tenant or the object.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// An object of the chain cannot be understood, and no checkpoint stands above it.
+    /// An object of the chain cannot be understood. The next load mends the chain.
     #[error("catalog object {key} is broken: {reason}")]
     Broken {
         /// The object.
@@ -16,11 +16,13 @@ pub enum CatalogError {
         /// What is wrong.
         reason: String,
     },
-    /// An object of the chain is gone.
-    #[error("catalog object {key} is missing, and no checkpoint stands above it")]
-    Missing {
+    /// A later version of Flamelake wrote this.
+    #[error("catalog object {key} is of a later version: {reason}: upgrade this binary")]
+    Newer {
         /// The object.
         key: String,
+        /// Both versions.
+        reason: String,
     },
     /// Others committed first, again and again.
     #[error("catalog of tenant {tenant} changed {attempts} times during a commit: try again")]
@@ -44,7 +46,7 @@ impl From<StorageError> for CatalogError {
 impl Coded for CatalogError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Broken { .. } | Self::Missing { .. } => ErrorCode::DataLoss,
+            Self::Broken { .. } | Self::Newer { .. } => ErrorCode::DataLoss,
             Self::Contention { .. } => ErrorCode::Unavailable,
             Self::Storage(error) => match error.code() {
                 ErrorCode::ResourceExhausted => ErrorCode::ResourceExhausted,

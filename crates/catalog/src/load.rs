@@ -1,5 +1,6 @@
 //! Reading: a confirmed state, from the one at hand or from the newest checkpoint.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flamelake_block::meta::Ulid;
@@ -8,12 +9,16 @@ use flamelake_object_storage::StorageError;
 use futures::stream::{self, StreamExt};
 
 use crate::cache::{Confirmed, Moment};
-use crate::commit::StoredCommit;
+use crate::commit::{FORMAT, StoredCommit, is_newer};
 use crate::keys::{self, Listed};
+use crate::rescue::Damage;
 use crate::{CatalogError, CatalogState, CatalogStore};
 
 /// Commits fetched ahead when a catalog is read from its checkpoint.
 const FETCH_AHEAD: usize = 16;
+
+/// A chain that is damaged again each time it was listed is given up for now.
+const ANEW_ATTEMPTS_MAX: u32 = 3;
 
 /// Ids of commits met while reading: a writer looks for its own.
 pub(crate) type MetIds = Vec<Ulid>;
@@ -30,7 +35,7 @@ impl CatalogStore {
         let cached = self.inner.cache.lock().get(tenant);
         let read_on = match cached {
             Some(confirmed) => match self.read_on(tenant, confirmed, met).await {
-                // A checkpoint above may help.
+                // From the newest checkpoint it is mended.
                 Err(CatalogError::Broken { .. }) => None,
                 read_on => read_on?,
             },
@@ -75,19 +80,33 @@ impl CatalogStore {
         at.elapsed(&self.inner.clock) >= self.inner.config.delete_delay / 2
     }
 
-    /// From the newest readable checkpoint.
+    /// From the newest readable checkpoint. What is damaged above it is named, left out, and mended as far as the blocks tell.
     pub(crate) async fn load_anew(&self, tenant: &TenantId, met: &mut MetIds) -> Result<Confirmed, CatalogError> {
-        self.inner.metrics.listings.inc();
+        let mut attempts = 0;
         loop {
+            attempts += 1;
+            self.inner.metrics.listings.inc();
             let listed_at = Moment::now(&self.inner.clock);
             let entries = self.inner.bucket.list(&keys::catalog_folder(tenant)).await?;
             let listed = Listed::of(tenant, entries);
             let mut state = self.newest_checkpoint(tenant, &listed).await?;
-            self.apply_listed(tenant, &mut state, &listed, met).await?;
+            let mut damage = Damage::default();
+            self.apply_listed(tenant, &mut state, &listed, met, &mut damage).await?;
+            if !damage.objects.is_empty() {
+                // A listing is no snapshot, and a sweeper may be at work: what is damaged is so at a second look too.
+                if attempts == 1 {
+                    continue;
+                }
+                self.mend(tenant, &mut state, &damage).await?;
+            }
             let found = Confirmed { state: Arc::new(state), at: listed_at };
-            // What was listed may have grown meanwhile; if reading took too long, all over again.
-            if let Some(confirmed) = self.read_on(tenant, found, met).await? {
-                return Ok(confirmed);
+            match self.read_on(tenant, found, met).await {
+                Ok(Some(confirmed)) => return Ok(confirmed),
+                // What was listed may have grown meanwhile; if reading took too long, all over again.
+                Ok(None) => {}
+                // Came after the listing: the next one shows it.
+                Err(CatalogError::Broken { .. }) if attempts < ANEW_ATTEMPTS_MAX => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -95,19 +114,18 @@ impl CatalogStore {
     async fn newest_checkpoint(&self, tenant: &TenantId, listed: &Listed) -> Result<CatalogState, CatalogError> {
         for (version, entry) in listed.checkpoints.iter().rev() {
             let read = match self.inner.bucket.get(&entry.key).await {
+                Ok(bytes) if is_newer(&bytes) => return Err(newer(&entry.key)),
                 Ok(bytes) => CatalogState::from_checkpoint(&bytes),
                 Err(StorageError::NotFound { .. }) => Err("it is gone".to_owned()),
                 Err(error) => return Err(error.into()),
             };
-            match read {
+            let reason = match read {
                 Ok(state) if state.version == *version => return Ok(state),
-                Ok(state) => {
-                    tracing::error!(%tenant, key = entry.key, version = state.version, "a checkpoint of the catalog has another version");
-                }
-                Err(reason) => {
-                    tracing::error!(%tenant, key = entry.key, reason, "a checkpoint of the catalog is broken; the one before is tried");
-                }
-            }
+                Ok(state) => format!("it says version {}", state.version),
+                Err(reason) => reason,
+            };
+            self.inner.metrics.damaged_objects.inc();
+            tracing::error!(%tenant, key = entry.key, reason, "a checkpoint of the catalog is damaged; the one before it is used");
         }
         Ok(CatalogState::default())
     }
@@ -118,24 +136,45 @@ impl CatalogStore {
         state: &mut CatalogState,
         listed: &Listed,
         met: &mut MetIds,
+        damage: &mut Damage,
     ) -> Result<(), CatalogError> {
-        let from = state.version;
-        let Some(last) = listed.commits.last().map(|(version, _)| *version).filter(|last| *last > from) else {
-            return Ok(());
-        };
-        let present: std::collections::BTreeSet<u64> = listed.commits.iter().map(|(version, _)| *version).collect();
-        if let Some(missing) = (from + 1..=last).find(|version| !present.contains(version)) {
-            return Err(CatalogError::Missing { key: keys::commit(tenant, missing) });
+        let newest = |list: &[(u64, _)]| list.last().map_or(0, |(version, _)| *version);
+        // A checkpoint that cannot be read still says how far the chain went.
+        let last = newest(&listed.commits).max(newest(&listed.checkpoints));
+        let present: BTreeSet<u64> = listed.commits.iter().map(|(version, _)| *version).collect();
+        if state.version == 0 && last > 0 && !present.contains(&1) {
+            let first = present.first().copied().unwrap_or(last + 1);
+            damage.base_lost = true;
+            damage.note(keys::commit(tenant, 1), format!("the chain begins at {first}, no checkpoint can be read"));
+            state.version = first - 1;
         }
-        let mut commits = stream::iter(from + 1..=last)
+        let reads = state.version + 1..=last;
+        // Whether listed or not: a commit that was put during the listing may have been missed, with one above it.
+        let mut commits = stream::iter(reads)
             .map(|version| async move { (version, self.read_commit(tenant, version).await) })
             .buffered(FETCH_AHEAD);
         while let Some((version, commit)) = commits.next().await {
-            let Some(commit) = commit? else {
-                return Err(CatalogError::Missing { key: keys::commit(tenant, version) });
+            let key = keys::commit(tenant, version);
+            let read = match commit {
+                Ok(Some(commit)) if commit.version == version => Ok(commit),
+                Ok(Some(commit)) => Err(format!("it says version {}", commit.version)),
+                Ok(None) => Err("it is missing".to_owned()),
+                Err(CatalogError::Broken { reason, .. }) => Err(reason),
+                Err(error) => return Err(error),
+            };
+            let commit = match read {
+                Ok(commit) => commit,
+                Err(reason) => {
+                    damage.note(key, reason);
+                    state.version = version;
+                    continue;
+                }
             };
             met.push(commit.id);
-            apply(tenant, state, &commit)?;
+            if let Err(reason) = state.apply(&commit) {
+                damage.note(key, format!("it does not fit what is left before it: {reason}"));
+                state.apply_behind_damage(&commit);
+            }
         }
         Ok(())
     }
@@ -144,6 +183,7 @@ impl CatalogStore {
     async fn read_commit(&self, tenant: &TenantId, version: u64) -> Result<Option<StoredCommit>, CatalogError> {
         let key = keys::commit(tenant, version);
         match self.inner.bucket.get(&key).await {
+            Ok(bytes) if is_newer(&bytes) => Err(newer(&key)),
             Ok(bytes) => match StoredCommit::parse(&bytes) {
                 Ok(commit) => Ok(Some(commit)),
                 Err(reason) => Err(CatalogError::Broken { key, reason }),
@@ -152,6 +192,10 @@ impl CatalogStore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn newer(key: &str) -> CatalogError {
+    CatalogError::Newer { key: key.to_owned(), reason: format!("this binary reads format {FORMAT}") }
 }
 
 fn apply(tenant: &TenantId, state: &mut CatalogState, commit: &StoredCommit) -> Result<(), CatalogError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flamelake_block::meta::{BlockMeta, LogRange};
 use flamelake_catalog::{
-    CatalogConfig, CatalogError, CatalogState, CatalogStore, Commit, CommitOutcome, InvalidCommit, SweepReport, Ulid,
+    CatalogConfig, CatalogState, CatalogStore, Commit, CommitOutcome, InvalidCommit, SweepReport, Ulid,
 };
 use flamelake_model::{Coded, ErrorCode, TenantId};
 use flamelake_object_storage::faulty::{Fault, Faults, FaultyStore, Operation};
@@ -151,23 +151,104 @@ async fn a_store_that_is_away_is_said_so_and_the_same_commit_may_come_again() {
     assert!(matches!(catalog.commit(&tenant(), commit).await.unwrap(), CommitOutcome::AlreadyDone(_)));
 }
 
-#[tokio::test]
-async fn damage_is_named_and_a_checkpoint_helps() {
-    let bucket = Bucket::in_memory();
-    let catalog = store_on(&bucket, SystemClock::shared());
+fn key(version: u64) -> String {
+    format!("tenants/t/catalog/{version:020}.json")
+}
+
+/// Commits six flushes of one row each, their blocks with `block.json`.
+async fn six_flushes(bucket: &Bucket) -> CatalogState {
+    let catalog = store_on(bucket, SystemClock::shared());
     for step in 0..6 {
-        flushed(&catalog, step, step + 1).await;
+        let state = flushed(&catalog, step, step + 1).await;
+        for (block, meta) in &state.blocks {
+            bucket.put(&format!("tenants/t/blocks/{block}/block.json"), meta.to_json().into()).await.unwrap();
+        }
     }
-    let key = |version: u64| format!("tenants/t/catalog/{version:020}.json");
+    CatalogState::clone(&*catalog.load(&tenant()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_checkpoint_stands_above_damage() {
+    let bucket = Bucket::in_memory();
+    let before = six_flushes(&bucket).await;
     bucket.put(&key(2), Bytes::from_static(b"{broken")).await.unwrap();
-    let fresh = || store_on(&bucket, SystemClock::shared());
-    assert_eq!(fresh().load(&tenant()).await.unwrap().version, 6, "the checkpoint at 4 stands above");
+    assert_eq!(*store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_a_later_version_wrote_is_not_damage() {
+    let bucket = Bucket::in_memory();
+    six_flushes(&bucket).await;
     bucket.put(&key(6), Bytes::from_static(b"{\"format\": 2}")).await.unwrap();
-    let error = fresh().load(&tenant()).await.unwrap_err();
+    let error = store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::DataLoss);
-    assert!(error.to_string().contains(&key(6)) && error.to_string().contains("format is 2"), "{error}");
-    bucket.delete(&key(5)).await.unwrap();
-    assert!(matches!(fresh().load(&tenant()).await, Err(CatalogError::Missing { key: missing }) if missing == key(5)));
+    assert!(error.to_string().contains(&key(6)) && error.to_string().contains("upgrade"), "{error}");
+}
+
+/// Any one commit damaged or gone, and any one byte of it changed: the blocks tell what it said.
+#[tokio::test]
+async fn a_lost_commit_is_mended_from_the_blocks() {
+    for version in 1..=6 {
+        for cut in [None, Some(0), Some(40), Some(60)] {
+            let bucket = Bucket::in_memory();
+            let before = six_flushes(&bucket).await;
+            bucket.delete(&format!("tenants/t/catalog/checkpoints/{:020}.json", 4)).await.unwrap();
+            let whole = bucket.get(&key(version)).await.unwrap();
+            bucket.delete(&key(version)).await.unwrap();
+            if let Some(cut) = cut {
+                let mut damaged = whole.to_vec();
+                if cut == 0 {
+                    damaged[whole.len() / 2] ^= 1;
+                } else {
+                    damaged.truncate(cut);
+                }
+                bucket.put(&key(version), damaged.into()).await.unwrap();
+            }
+            // Of a last commit that is gone nothing tells but its block, which only the owner of the log may judge.
+            let is_gone = version == 6 && cut.is_none();
+            let catalog = store_on(&bucket, SystemClock::shared());
+            let state = catalog.load(&tenant()).await.unwrap();
+            assert_eq!((state.blocks.len(), state.covered_of(LOG)), if is_gone { (5, 5) } else { (6, 6) });
+            assert_eq!(catalog.uncommitted(&tenant(), &state).await.unwrap().len(), usize::from(is_gone));
+            assert!(state.lost.is_empty(), "{version} {cut:?}: {:?}", state.lost);
+            if !is_gone {
+                assert_eq!(state.blocks, before.blocks, "{version} {cut:?}");
+                assert_eq!(store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap(), state);
+                // Goes on, for those who know and for those who do not know of the damage.
+                flushed(&catalog, 6, 7).await;
+                let fresh = store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap();
+                assert_eq!((fresh.version, fresh.covered_of(LOG)), (7, 7));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_block_holds_is_noted_as_lost() {
+    let bucket = Bucket::in_memory();
+    let before = six_flushes(&bucket).await;
+    bucket.delete(&format!("tenants/t/catalog/checkpoints/{:020}.json", 4)).await.unwrap();
+    bucket.delete(&key(3)).await.unwrap();
+    let third = before.blocks.values().find(|meta| meta.log_ranges[0].from == 2).unwrap();
+    bucket.delete(&format!("tenants/t/blocks/{}/block.json", third.ulid)).await.unwrap();
+    for _ in 0..2 {
+        let state = store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap();
+        assert_eq!(state.lost, [LogRange { log: LOG.to_owned(), from: 2, to: 3 }]);
+        assert_eq!((state.blocks.len(), state.covered_of(LOG)), (5, 6));
+    }
+}
+
+/// No checkpoint can be read and the commits below it are gone: all that is left are the blocks.
+#[tokio::test]
+async fn a_catalog_without_a_beginning_is_built_from_the_blocks() {
+    let bucket = Bucket::in_memory();
+    let before = six_flushes(&bucket).await;
+    bucket.put(&format!("tenants/t/catalog/checkpoints/{:020}.json", 4), Bytes::from_static(b"[]")).await.unwrap();
+    for version in 1..=4 {
+        bucket.delete(&key(version)).await.unwrap();
+    }
+    let state = store_on(&bucket, SystemClock::shared()).load(&tenant()).await.unwrap();
+    assert_eq!((&state.blocks, &state.covered, state.version), (&before.blocks, &before.covered, 6));
 }
 
 #[tokio::test]
