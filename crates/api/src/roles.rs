@@ -58,6 +58,8 @@ pub struct StoreGatewayQuery {
     pub tenant: TenantId,
     /// ULIDs of live blocks, as text.
     pub blocks: Vec<String>,
+    /// A missing file is damage: its block is set aside. Else the question is refused, because the file may have been moved.
+    pub set_missing_aside: bool,
     /// The question.
     pub query: PartialQuery,
 }
@@ -65,7 +67,8 @@ pub struct StoreGatewayQuery {
 /// The committed-read side.
 #[async_trait]
 pub trait StoreGatewayApi: Send + Sync {
-    /// `not_found` naming the block when a file is missing (plan again); damaged blocks are set aside in the stats.
+    /// `not_found` naming the block when a file is missing (plan again), unless it is to be set aside; damaged blocks are set aside in
+    /// the stats.
     async fn query(&self, request: StoreGatewayQuery) -> Result<PartialAnswer, StatusError>;
 }
 

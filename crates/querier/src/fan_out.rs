@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flamelake_api::roles::{Ingesters, StoreGatewayApi};
+use flamelake_catalog::{CatalogState, LogRange};
 use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use futures::future::try_join_all;
@@ -45,14 +46,21 @@ impl FanOut {
 
     async fn ask_tenant(&self, tenant: &TenantId, query: &PartialQuery) -> Result<PartialAnswer, StatusError> {
         let mut replans = 0;
+        let mut missed = None;
         loop {
             // Before the catalog: whoever leaves in between has committed its rows by then, and V shows them.
             let ingesters = AllIngesters(self.ingesters.all());
             let state = self.catalog.load(tenant).await?;
-            let error = match self.ask_once(&ingesters, Plan::new(tenant, &state, query)).await {
+            // What was missing on this very version, which has been confirmed since, was not moved.
+            let set_missing_aside = missed == Some(state.version);
+            let plan = Plan::new(tenant, &state, query, set_missing_aside);
+            let error = match self.ask_once(&ingesters, plan).await {
                 Err(error) if data_moved(&error) => error,
-                answer => return answer,
+                answer => return answer.map(|answer| with_lost_rows(answer, &state)),
             };
+            if error.code == ErrorCode::NotFound {
+                missed = Some(state.version);
+            }
             self.metrics.replans.with_label_values(&[error.code.name()]).inc();
             if replans == REPLANS_MAX {
                 let moving =
@@ -72,6 +80,13 @@ impl FanOut {
         let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways))?;
         merge(&query, vec![recent, committed]).await
     }
+}
+
+/// Rows that the catalog knows to be lost are named like a damaged block.
+fn with_lost_rows(mut answer: PartialAnswer, state: &CatalogState) -> PartialAnswer {
+    let note = |LogRange { log, from, to }: &LogRange| format!("segments {} to {to} of log {log}: lost", from + 1);
+    answer.stats.set_aside.extend(state.lost.iter().map(note));
+    answer
 }
 
 /// A row above the watermark was dropped, or a block was removed: a newer version knows where the rows are.

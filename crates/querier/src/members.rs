@@ -79,7 +79,7 @@ struct Group {
 #[async_trait]
 impl StoreGatewayApi for ShardedGateways {
     async fn query(&self, request: StoreGatewayQuery) -> Result<PartialAnswer, StatusError> {
-        let StoreGatewayQuery { tenant, mut blocks, query } = request;
+        let StoreGatewayQuery { tenant, mut blocks, query, set_missing_aside } = request;
         let mut parts = Vec::new();
         let mut tried = 0;
         while !blocks.is_empty() {
@@ -87,7 +87,7 @@ impl StoreGatewayApi for ShardedGateways {
             let (tenant, query) = (&tenant, &query);
             let calls = groups.iter().map(|Group { member, blocks }| {
                 let (tenant, query, blocks) = (tenant.clone(), query.clone(), blocks.clone());
-                member.api.query(StoreGatewayQuery { tenant, blocks, query })
+                member.api.query(StoreGatewayQuery { tenant, blocks, query, set_missing_aside })
             });
             let answers = join_all(calls).await;
             for (group, answer) in groups.into_iter().zip(answers) {

@@ -32,7 +32,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(tenant: &TenantId, state: &CatalogState, query: &PartialQuery) -> Self {
+    /// `set_missing_aside`: blocks that are live in this state and have lost a file are damaged, not moved.
+    pub(crate) fn new(tenant: &TenantId, state: &CatalogState, query: &PartialQuery, set_missing_aside: bool) -> Self {
         let wanted = Wanted::new(query);
         let may_match = state.blocks.iter().filter(|(_, block)| {
             wanted.overlaps(block.min_time_ns, block.max_time_ns)
@@ -50,8 +51,12 @@ impl Plan {
             watermarks: watermarks.collect(),
             query: query.clone(),
         };
-        let gateways =
-            (!blocks.is_empty()).then(|| StoreGatewayQuery { tenant: tenant.clone(), blocks, query: query.clone() });
+        let gateways = (!blocks.is_empty()).then(|| StoreGatewayQuery {
+            tenant: tenant.clone(),
+            blocks,
+            query: query.clone(),
+            set_missing_aside,
+        });
         Self { ingesters, gateways }
     }
 }

@@ -23,6 +23,7 @@ enum BlockAnswer {
 pub(crate) async fn query(shared: &Arc<Shared>, request: StoreGatewayQuery) -> Result<PartialAnswer, StatusError> {
     let blocks = parse(shared, &request).map_err(|error| StatusError::from_coded(&error))?;
     let query = Arc::new(request.query);
+    let set_missing_aside = request.set_missing_aside;
     let mut merger = Merger::new(&query);
     // Dropping the set ends its tasks: a query that is given up reads no further.
     let mut tasks = JoinSet::new();
@@ -30,7 +31,7 @@ pub(crate) async fn query(shared: &Arc<Shared>, request: StoreGatewayQuery) -> R
     loop {
         while tasks.len() < shared.config.blocks_concurrent_max.max(1) {
             let Some(block) = waiting.next() else { break };
-            tasks.spawn(read(Arc::clone(shared), request.tenant.clone(), block, Arc::clone(&query)));
+            tasks.spawn(read(Arc::clone(shared), request.tenant.clone(), block, Arc::clone(&query), set_missing_aside));
         }
         let Some(done) = tasks.join_next().await else { break };
         let done = done.map_err(|error| StatusError::from_coded(&StoreGatewayError::Worker(error)))?;
@@ -72,6 +73,7 @@ async fn read(
     tenant: TenantId,
     block: Ulid,
     query: Arc<PartialQuery>,
+    set_missing_aside: bool,
 ) -> Result<BlockAnswer, StatusError> {
     let _turn = shared.turns.acquire().await.map_err(|_| StatusError::from_coded(&StoreGatewayError::Stopping))?;
     match execute_block(&shared, &tenant, block, &query).await {
@@ -80,12 +82,12 @@ async fn read(
             Ok(BlockAnswer::Answer(answer))
         }
         Err(SourceError::Status(status)) => Err(status),
-        Err(SourceError::Damaged { name, reason, missing: true }) => {
+        Err(SourceError::Damaged { name, reason, missing: true }) if !set_missing_aside => {
             shared.metrics.blocks_missing.inc();
             shared.cache.forget(&tenant, block).await;
             Err(StatusError::from_coded(&StoreGatewayError::Missing { block: name, reason }))
         }
-        Err(SourceError::Damaged { name, reason, missing: false }) => {
+        Err(SourceError::Damaged { name, reason, missing: _ }) => {
             shared.metrics.blocks_set_aside.inc();
             shared.cache.forget(&tenant, block).await;
             if shared.is_news(&tenant, block) {

@@ -96,7 +96,7 @@ fn question(owner: &str, blocks: &[u64]) -> StoreGatewayQuery {
     };
     let blocks = blocks.iter().map(|number| ulid(*number).to_string()).collect();
     let query = PartialQuery::Tree { selection, filter: SampleFilter::default() };
-    StoreGatewayQuery { tenant: tenant(owner), blocks, query }
+    StoreGatewayQuery { tenant: tenant(owner), blocks, query, set_missing_aside: false }
 }
 
 fn block(owner: &TenantId, number: u64, folded: &str) -> FinishedBlock {

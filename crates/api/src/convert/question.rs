@@ -183,6 +183,7 @@ impl From<&StoreGatewayQuery> for storegateway::v1::QueryRequest {
             tenant: request.tenant.to_string(),
             blocks: request.blocks.clone(),
             query: Some((&request.query).into()),
+            set_missing_aside: request.set_missing_aside,
         }
     }
 }
@@ -195,6 +196,7 @@ impl TryFrom<storegateway::v1::QueryRequest> for StoreGatewayQuery {
             tenant: tenant(&request.tenant)?,
             blocks: request.blocks,
             query: request.query.ok_or_else(|| missing("query"))?.try_into()?,
+            set_missing_aside: request.set_missing_aside,
         })
     }
 }

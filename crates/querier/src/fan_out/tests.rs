@@ -14,16 +14,16 @@ use prometheus::Registry;
 
 use super::*;
 
-/// Gives version 1 first, and one more at each call.
-#[derive(Default)]
+/// Gives version 1 first, and one more at each call until the last.
 struct Versions {
     given: AtomicUsize,
+    last: u64,
 }
 
 #[async_trait]
 impl Catalog for Versions {
     async fn load(&self, _tenant: &TenantId) -> Result<Arc<CatalogState>, StatusError> {
-        Ok(Arc::new(state(self.given.fetch_add(1, Ordering::Relaxed) as u64 + 1)))
+        Ok(Arc::new(state((self.given.fetch_add(1, Ordering::Relaxed) as u64 + 1).min(self.last))))
     }
 }
 
@@ -100,7 +100,8 @@ impl IngesterApi for Side {
 #[async_trait]
 impl StoreGatewayApi for Side {
     async fn query(&self, request: StoreGatewayQuery) -> Result<PartialAnswer, StatusError> {
-        self.answer(format!("{} {}", request.tenant, request.blocks.join(",")))
+        let mode = if request.set_missing_aside { " or aside" } else { "" };
+        self.answer(format!("{} {}{mode}", request.tenant, request.blocks.join(",")))
     }
 }
 
@@ -122,8 +123,18 @@ async fn ask(
     gateways: &Arc<Side>,
     query: &PartialQuery,
 ) -> Result<Vec<String>, StatusError> {
+    ask_on(Versions { given: AtomicUsize::new(0), last: u64::MAX }, tenants, ingesters, gateways, query).await
+}
+
+async fn ask_on(
+    versions: Versions,
+    tenants: &str,
+    ingesters: &Arc<Side>,
+    gateways: &Arc<Side>,
+    query: &PartialQuery,
+) -> Result<Vec<String>, StatusError> {
     let fan_out = FanOut {
-        catalog: Arc::new(Versions::default()),
+        catalog: Arc::new(versions),
         ingesters: Arc::new(Alone(Member {
             name: "one".to_owned(),
             api: Arc::clone(ingesters) as Arc<dyn IngesterApi>,
@@ -174,6 +185,18 @@ async fn a_missing_block_is_planned_around() {
     let (ingesters, gateways) = (Side::steady("head"), Side::new("block", 3, ErrorCode::NotFound));
     assert_eq!(ask("t", &ingesters, &gateways, &everything()).await.unwrap(), ["block", "head"]);
     assert_eq!(gateways.asked().len(), 4);
+}
+
+/// Nothing was moved: the version is the same as before.
+#[tokio::test]
+async fn a_block_that_stays_missing_is_set_aside() {
+    let (ingesters, gateways) = (Side::steady("head"), Side::new("block", 2, ErrorCode::NotFound));
+    let versions = Versions { given: AtomicUsize::new(0), last: 2 };
+    assert_eq!(ask_on(versions, "t", &ingesters, &gateways, &everything()).await.unwrap(), ["block", "head"]);
+    assert_eq!(
+        gateways.asked(),
+        [format!("t {}", ulid(1)), format!("t {}", ulid(2)), format!("t {} or aside", ulid(2))]
+    );
 }
 
 #[tokio::test]

@@ -100,7 +100,8 @@ async fn ask_ingesters(members: Arc<Members>) -> Result<(String, u64), StatusErr
 
 async fn ask_gateways(members: Arc<Members>, blocks: &[&str]) -> Result<(String, u64), StatusError> {
     let blocks = blocks.iter().map(|block| (*block).to_owned()).collect();
-    let request = StoreGatewayQuery { tenant: TenantId::parse("t").unwrap(), blocks, query: query() };
+    let request =
+        StoreGatewayQuery { tenant: TenantId::parse("t").unwrap(), blocks, query: query(), set_missing_aside: false };
     ShardedGateways::new(members).query(request).await.map(found)
 }
 
