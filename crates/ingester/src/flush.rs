@@ -9,12 +9,12 @@ use flamelake_block::rows::{PartitionRows, SeriesRows};
 use flamelake_block::writer::{BlockIdentity, FinishedBlock, PARTITIONS_MAX, block_folder, write_block};
 use flamelake_catalog::{CatalogError, CatalogState, Commit, CommitOutcome};
 use flamelake_model::{Labels, TenantId};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::error::IngesterError;
-use crate::head::TenantHead;
 use crate::head::generation::{Generation, PartitionHead};
 use crate::head::rows::{Chunk, SeriesHead};
+use crate::head::{FlushRetry, TenantHead};
 use crate::service::Shared;
 
 /// A commit that finds other commits in its way is tried anew this often before the flush is left to the next tick.
@@ -33,11 +33,13 @@ pub(crate) async fn flush_tenant(shared: &Arc<Shared>, tenant: &Arc<TenantHead>)
     match result {
         Ok(()) => {
             tenant.committed(&generations, shared.clock.monotonic());
+            *tenant.retry.lock() = FlushRetry::default();
             shared.metrics.flushes_total.inc();
             Ok(())
         }
         Err(error) => {
             shared.metrics.flush_failures_total.inc();
+            tenant.retry.lock().failed(shared.clock.monotonic());
             Err(error)
         }
     }
@@ -59,8 +61,9 @@ async fn commit_blocks(
         }
         let ranges = log_ranges(&generations);
         let blocks = encode(shared, tenant, &state, &ranges, &generations).await?;
-        for block in &blocks {
-            upload(shared, tenant, block).await?;
+        if let Err(error) = upload_all(shared, tenant, &blocks).await {
+            discard(shared, tenant, &blocks).await;
+            return Err(error);
         }
         let add: Vec<Arc<BlockMeta>> = blocks.into_iter().map(|block| Arc::new(block.meta)).collect();
         let ids = add.iter().map(|meta| meta.ulid.to_string()).collect::<Vec<_>>().join(" ");
@@ -119,6 +122,26 @@ async fn encode(
         .await
         .map_err(|_| IngesterError::TaskFailed { what: "the block writer" })?
         .map_err(|source| IngesterError::WriteBlock { tenant: tenant.clone(), source })
+}
+
+async fn upload_all(shared: &Shared, tenant: &TenantId, blocks: &[FinishedBlock]) -> Result<(), IngesterError> {
+    for block in blocks {
+        upload(shared, tenant, block).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what no commit will name: on a full disk, each attempt would else leave its files for a day.
+async fn discard(shared: &Shared, tenant: &TenantId, blocks: &[FinishedBlock]) {
+    for block in blocks {
+        let folder = block_folder(tenant, block.meta.ulid);
+        // `block.json` first, as always when a block goes.
+        for (file, _) in block.files.iter().rev() {
+            if let Err(error) = shared.bucket.delete(&format!("{folder}{file}")).await {
+                debug!(%tenant, block = %block.meta.ulid, file, error = &error as &dyn std::error::Error, "left to the sweeper");
+            }
+        }
+    }
 }
 
 async fn upload(shared: &Shared, tenant: &TenantId, block: &FinishedBlock) -> Result<(), IngesterError> {

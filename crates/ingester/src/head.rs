@@ -22,6 +22,11 @@ use self::generation::{Generation, PartitionHead, PartitionSymbols, Scratch};
 use self::memory::MemoryAccount;
 use crate::error::IngesterError;
 
+/// Pause after a flush that failed; doubled for each further failure.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -65,6 +70,7 @@ impl Head {
             tenant: tenant.clone(),
             first_version: catalog_version,
             flush: tokio::sync::Mutex::new(()),
+            retry: Mutex::default(),
             state: Mutex::new(TenantState { cut: covered.clone(), ..TenantState::default() }),
         });
         tenants.insert(tenant.clone(), Arc::clone(&head));
@@ -80,7 +86,25 @@ pub(crate) struct TenantHead {
     pub(crate) first_version: u64,
     /// Held while a flush of this tenant is under way: watermarks advance in order.
     pub(crate) flush: tokio::sync::Mutex<()>,
+    /// When a flush that failed is due again.
+    pub(crate) retry: Mutex<FlushRetry>,
     pub(crate) state: Mutex<TenantState>,
+}
+
+/// Flushes that failed in a row, and when the next is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FlushRetry {
+    failures: u32,
+    pub(crate) not_before: Duration,
+}
+
+impl FlushRetry {
+    /// Each failure costs a whole block of work, so they come ever more seldom.
+    pub(crate) fn failed(&mut self, now: Duration) {
+        let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(16)).min(RETRY_PAUSE_MAX);
+        self.failures += 1;
+        self.not_before = now + pause;
+    }
 }
 
 /// What [`TenantHead`]'s lock guards.

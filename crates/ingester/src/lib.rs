@@ -6,6 +6,7 @@
 
 mod config;
 mod service;
+mod open_log;
 mod append;
 mod dedup;
 mod head;

@@ -12,6 +12,9 @@ pub(crate) struct Metrics {
     pub(crate) head_bytes: IntGauge,
     pub(crate) head_bytes_max: IntGauge,
     pub(crate) dedup_ids: IntGauge,
+    pub(crate) log_damage_total: IntCounter,
+    pub(crate) logs_reopened_total: IntCounter,
+    pub(crate) blocks_adopted_total: IntCounter,
     pub(crate) flushes_total: IntCounter,
     pub(crate) flush_failures_total: IntCounter,
     pub(crate) flush_seconds: Histogram,
@@ -55,6 +58,18 @@ impl Metrics {
             head_bytes: gauge("flamelake_ingester_head_bytes", "Bytes that rows and symbols hold in memory.")?,
             head_bytes_max: gauge("flamelake_ingester_head_bytes_max", "Bound of flamelake_ingester_head_bytes.")?,
             dedup_ids: gauge("flamelake_ingester_dedup_ids", "Profile ids remembered to recognise retries.")?,
+            log_damage_total: counter(
+                "flamelake_ingester_log_damage_total",
+                "Places of older logs that were set aside at a replay because they are damaged or missing.",
+            )?,
+            logs_reopened_total: counter(
+                "flamelake_ingester_logs_reopened_total",
+                "Logs begun anew because the one before was sealed.",
+            )?,
+            blocks_adopted_total: counter(
+                "flamelake_ingester_blocks_adopted_total",
+                "Blocks committed at a start because their log is gone: their commit was lost.",
+            )?,
             flushes_total: counter("flamelake_ingester_flushes_total", "Heads cut into a committed block.")?,
             flush_failures_total: counter(
                 "flamelake_ingester_flush_failures_total",

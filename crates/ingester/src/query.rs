@@ -8,13 +8,16 @@ use flamelake_query_engine::{SourceError, execute};
 use crate::error::IngesterError;
 use crate::head::Head;
 use crate::head::snapshot::{HeadSnapshot, watermark_lookup};
+use crate::service::Shared;
 
-pub(crate) async fn query(head: &Head, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
-    let source = snapshot(head, &request).map_err(|error| StatusError::from_coded(&error))?;
-    execute(&source, &request.query).await.map_err(|error| match error {
+pub(crate) async fn query(shared: &Shared, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+    let source = snapshot(&shared.head, &request).map_err(|error| StatusError::from_coded(&error))?;
+    let mut answer = execute(&source, &request.query).await.map_err(|error| match error {
         SourceError::Status(status) => status,
         damaged @ SourceError::Damaged { .. } => StatusError::internal(damaged.to_string()),
-    })
+    })?;
+    answer.stats.set_aside.extend(shared.damaged_logs());
+    Ok(answer)
 }
 
 fn snapshot(head: &Head, request: &IngesterQuery) -> Result<HeadSnapshot, IngesterError> {

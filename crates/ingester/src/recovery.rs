@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use flamelake_block::meta::{BlockMeta, LogRange};
 use flamelake_block::reader::BlockReader;
-use flamelake_catalog::{CatalogState, Commit};
-use flamelake_journal::{JournalError, LogStore, OldEpoch, Segment, older_epochs};
+use flamelake_catalog::{CatalogState, Commit, CommitOutcome};
+use flamelake_journal::{JournalError, LogId, LogStore, OldEpoch, Segment, older_epochs};
 use flamelake_model::{TenantId, TimestampNs};
 use flamelake_pprof::frame::Frame;
 use futures::StreamExt;
@@ -46,6 +47,10 @@ impl OldLogs {
         }
         self.0 = kept;
     }
+
+    pub(crate) fn push(&mut self, epoch: OldEpoch) {
+        self.0.push(epoch);
+    }
 }
 
 /// Seals and replays every older epoch of this ingester, oldest first. Rows that a committed block covers are skipped; a profile that
@@ -57,40 +62,75 @@ pub(crate) async fn recover(
 ) -> Result<OldLogs, IngesterError> {
     let started = shared.clock.monotonic();
     let epochs = older_epochs(logs, ingester, None).await?;
-    let names: BTreeSet<String> = epochs.iter().map(|epoch| epoch.log_name()).collect();
-    restore_tenants(shared, ingester, &names).await?;
+    restore_tenants(shared, ingester, &epochs).await?;
+    let count = epochs.len();
     let mut old = OldLogs::default();
     let mut rows = 0;
     for epoch in epochs {
-        rows += replay(shared, &epoch).await?;
+        rows += replay(shared, &epoch, 0).await?;
         old.0.push(epoch);
     }
     old.delete_covered(&shared.head.tenants()).await;
     let took = shared.clock.monotonic().saturating_sub(started);
-    info!(logs = names.len(), profiles = rows, milliseconds = took.as_millis() as u64, "older logs replayed");
+    info!(logs = count, profiles = rows, milliseconds = took.as_millis() as u64, "older logs replayed");
     Ok(old)
 }
 
-async fn replay(shared: &Arc<Shared>, epoch: &OldEpoch) -> Result<u64, IngesterError> {
+/// Seals a log and applies what lies in it beyond `after`; tells how many profiles. Damage is named and set aside: nothing else is lost
+/// by it.
+pub(crate) async fn replay(shared: &Arc<Shared>, epoch: &OldEpoch, after: u64) -> Result<u64, IngesterError> {
     let log = epoch.log_name();
     epoch.seal().await?;
-    let mut applied = 0;
-    let mut segments = epoch.segments(0).await?;
+    let (mut applied, mut first, mut room) = (0, after == 0, Room::default());
+    let mut segments = epoch.segments(after).await?;
     while let Some(segment) = segments.next().await {
         match segment {
-            Ok(segment) => applied += replay_segment(shared, &log, &segment).await?,
-            // Named and set aside: nothing else is lost by it.
+            Ok(segment) => {
+                if first {
+                    check_begin(shared, &log, segment.seq).await?;
+                }
+                applied += replay_segment(shared, &log, &segment).await?;
+            }
             Err(error @ JournalError::Damaged { .. }) => {
                 warn!(log, error = &error as &dyn std::error::Error, "a damaged log record is set aside");
+                shared.note_damage(&log);
+            }
+            Err(JournalError::Vanished { seq, .. }) if is_covered(shared, &log, seq).await? => {
+                info!(log, seq, "a segment was covered by a peer");
             }
             // Anything else may be gone at the next start; going on would take the rest for replayed.
             Err(error) => return Err(error.into()),
         }
-        if shared.head.memory.is_near_full() {
-            make_room(shared).await?;
-        }
+        first = false;
+        room.make(shared).await?;
     }
     Ok(applied)
+}
+
+/// Segments go once they are covered, so the first one left says how far the tenants of this log must be covered.
+async fn check_begin(shared: &Arc<Shared>, log: &str, first: u64) -> Result<(), IngesterError> {
+    // Number 1 is empty.
+    if first > 2 && !is_covered(shared, log, first - 1).await? {
+        warn!(log, first, "the log is damaged: segments before its first one are missing and no block covers them");
+        shared.note_damage(log);
+    }
+    Ok(())
+}
+
+/// Do blocks of any tenant reach up to this segment?
+async fn is_covered(shared: &Arc<Shared>, log: &str, seq: u64) -> Result<bool, IngesterError> {
+    for tenant in tenants(shared).await? {
+        let error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
+        if shared.catalog.load(&tenant).await.map_err(error)?.covered_of(log) >= seq {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn tenants(shared: &Arc<Shared>) -> Result<Vec<TenantId>, IngesterError> {
+    let any = TenantId::anonymous();
+    shared.catalog.tenants().await.map_err(|source| IngesterError::Catalog { tenant: any, source })
 }
 
 async fn replay_segment(shared: &Arc<Shared>, log: &str, segment: &Segment) -> Result<u64, IngesterError> {
@@ -117,20 +157,43 @@ async fn replay_segment(shared: &Arc<Shared>, log: &str, segment: &Segment) -> R
 }
 
 /// Replay goes on whatever the size of the log: what was read is flushed when the memory is nearly full.
-async fn make_room(shared: &Arc<Shared>) -> Result<(), IngesterError> {
+#[derive(Debug, Default)]
+struct Room {
+    /// After a flush that failed, the next is tried when so many bytes are held.
+    not_before: u64,
+}
+
+impl Room {
+    async fn make(&mut self, shared: &Arc<Shared>) -> Result<(), IngesterError> {
+        let memory = &shared.head.memory;
+        if !memory.is_near_full() || memory.held() < self.not_before {
+            return Ok(());
+        }
+        let flushed = flush_all(shared).await;
+        drop_retained(shared);
+        match flushed {
+            // All of it was in memory before the crash, so it fits, if barely; a full disk must not keep it from being read.
+            Err(error) if memory.held() <= memory.max() / 4 * 5 => {
+                warn!(error = &error as &dyn std::error::Error, "no room can be made during the replay; it goes on");
+                self.not_before = memory.held() + memory.max() / 16;
+                Ok(())
+            }
+            flushed => flushed,
+        }
+    }
+}
+
+async fn flush_all(shared: &Arc<Shared>) -> Result<(), IngesterError> {
     for tenant in shared.head.tenants() {
         flush_tenant(shared, &tenant).await?;
     }
-    drop_retained(shared);
     Ok(())
 }
 
 /// Reads every tenant's catalog: ids of recent blocks come back into the dedup window, watermarks of logs that are gone leave.
-async fn restore_tenants(shared: &Arc<Shared>, ingester: &str, logs: &BTreeSet<String>) -> Result<(), IngesterError> {
-    let any = TenantId::anonymous();
-    let tenants = shared.catalog.tenants().await.map_err(|source| IngesterError::Catalog { tenant: any, source })?;
-    let results: Vec<Result<(), IngesterError>> = futures::stream::iter(tenants)
-        .map(|tenant| restore_tenant(shared, ingester, logs, tenant))
+async fn restore_tenants(shared: &Arc<Shared>, ingester: &str, epochs: &[OldEpoch]) -> Result<(), IngesterError> {
+    let results: Vec<Result<(), IngesterError>> = futures::stream::iter(tenants(shared).await?)
+        .map(|tenant| restore_tenant(shared, ingester, epochs, tenant))
         .buffer_unordered(CONCURRENT_TENANTS)
         .collect()
         .await;
@@ -140,20 +203,92 @@ async fn restore_tenants(shared: &Arc<Shared>, ingester: &str, logs: &BTreeSet<S
 async fn restore_tenant(
     shared: &Arc<Shared>,
     ingester: &str,
-    logs: &BTreeSet<String>,
+    epochs: &[OldEpoch],
     tenant: TenantId,
 ) -> Result<(), IngesterError> {
     let catalog_error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
-    let state = shared.catalog.load(&tenant).await.map_err(catalog_error)?;
+    let mut state = shared.catalog.load(&tenant).await.map_err(catalog_error)?;
+    match adopt(shared, ingester, epochs, &tenant, &state).await {
+        Ok(Some(newer)) => state = newer,
+        Ok(None) => {}
+        // It is only about what a damaged catalog has lost, and the next start tries again.
+        Err(error) => {
+            warn!(%tenant, error = &error as &dyn std::error::Error, "blocks without a commit were not looked at");
+        }
+    }
     restore_ids(shared, ingester, &tenant, &state).await;
     let own = format!("{ingester}/");
-    let gone: Vec<String> =
-        state.covered.keys().filter(|log| log.starts_with(&own) && !logs.contains(*log)).cloned().collect();
+    let is_gone = |log: &String| log.starts_with(&own) && !epochs.iter().any(|epoch| epoch.log_name() == *log);
+    let gone: Vec<String> = state.covered.keys().filter(|log| is_gone(log)).cloned().collect();
     if !gone.is_empty() {
         let commit = Commit { drop_logs: gone, ..Commit::default() };
-        shared.catalog.commit(&tenant, commit).await.map_err(catalog_error)?;
+        if let Err(error) = shared.catalog.commit(&tenant, commit).await {
+            warn!(%tenant, error = &error as &dyn std::error::Error, "watermarks of logs that are gone stay for now");
+        }
     }
     Ok(())
+}
+
+/// Commits blocks that no commit names though their rows are gone from the log: a log goes only once its rows are covered, so there was
+/// such a commit, and it is lost. (A crash amid a flush leaves such blocks too, but with their log.) The newest state if there were any.
+async fn adopt(
+    shared: &Arc<Shared>,
+    ingester: &str,
+    epochs: &[OldEpoch],
+    tenant: &TenantId,
+    state: &Arc<CatalogState>,
+) -> Result<Option<Arc<CatalogState>>, IngesterError> {
+    let catalog_error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
+    let mut newest = None;
+    let mut refused = BTreeSet::new();
+    loop {
+        let state = newest.as_ref().unwrap_or(state);
+        let found = shared.catalog.uncommitted(tenant, state).await.map_err(catalog_error)?;
+        let Some(block) = found.into_iter().find(|block| !refused.contains(&block.ulid)) else { return Ok(newest) };
+        if !is_gone_from_logs(ingester, epochs, &block).await? {
+            refused.insert(block.ulid);
+            continue;
+        }
+        let step = |range: &LogRange| (range.log.clone(), (state.covered_of(&range.log), range.to));
+        let covered = block.log_ranges.iter().map(step).collect();
+        let commit = Commit { add: vec![Arc::clone(&block)], covered, ..Commit::default() };
+        refused.insert(block.ulid);
+        if let CommitOutcome::Committed(state) = shared.catalog.commit(tenant, commit).await.map_err(catalog_error)? {
+            warn!(%tenant, block = %block.ulid, "a block is committed again: its log is gone, so its commit was lost");
+            shared.metrics.blocks_adopted_total.inc();
+            newest = Some(state);
+        }
+    }
+}
+
+/// Only of logs of our own: a peer may be at work on its.
+async fn is_gone_from_logs(ingester: &str, epochs: &[OldEpoch], block: &BlockMeta) -> Result<bool, IngesterError> {
+    for range in &block.log_ranges {
+        if LogId::parse(&range.log).is_none_or(|id| id.ingester != ingester) {
+            return Ok(false);
+        }
+        if let Some(epoch) = epochs.iter().find(|epoch| epoch.log_name() == range.log)
+            && first_held(epoch).await?.is_some_and(|first| first <= range.to)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The first segment with rows that a log still holds. Behind damage nobody can tell: 0.
+async fn first_held(epoch: &OldEpoch) -> Result<Option<u64>, IngesterError> {
+    epoch.seal().await?;
+    let mut segments = epoch.segments(0).await?;
+    while let Some(segment) = segments.next().await {
+        match segment {
+            Ok(segment) if segment.entries.is_empty() => {}
+            Ok(segment) => return Ok(Some(segment.seq)),
+            Err(JournalError::Damaged { .. }) => return Ok(Some(0)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// Ids of the profiles in blocks that this ingester cut within the dedup window. A block that cannot be read only weakens the

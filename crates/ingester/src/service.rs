@@ -1,21 +1,22 @@
 //! The life of an ingester: replay, log, serve, flush, stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_catalog::CatalogStore;
-use flamelake_journal::{Journal, JournalConfig, LogStore};
+use flamelake_journal::{Journal, JournalConfig, LogStore, OldEpoch};
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SharedClock;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::append::{self, ApplyToHead};
 use crate::config::IngesterConfig;
@@ -25,11 +26,15 @@ use crate::flush::flush_tenant;
 use crate::head::memory::{MemoryAccount, default_max};
 use crate::head::{Head, TenantHead};
 use crate::metrics::Metrics;
+use crate::open_log::{OpenLog, keep_open};
 use crate::query;
 use crate::recovery::{self, OldLogs};
 
 /// How often heads are looked at for age and size.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Damaged logs named in answers; more are only counted.
+const DAMAGED_LOGS_MAX: usize = 100;
 
 /// What an ingester works with.
 #[derive(Clone, Debug)]
@@ -58,16 +63,37 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) flush_wanted: Notify,
     pub(crate) stopping: CancellationToken,
-    journal: RwLock<Option<Arc<Journal>>>,
+    pub(crate) log: OpenLog,
     old_logs: tokio::sync::Mutex<OldLogs>,
+    /// Logs with damage that this process met: what they held is missing in every answer.
+    damaged_logs: Mutex<BTreeSet<String>>,
     pub(crate) apply: Arc<ApplyToHead>,
     log_bytes_max: u64,
 }
 
 impl Shared {
-    /// The open log. It is there from the end of `start` until the end of `stop`.
+    /// The open log.
     pub(crate) fn journal(&self) -> Result<Arc<Journal>, IngesterError> {
-        self.journal.read().clone().ok_or(IngesterError::ShuttingDown)
+        self.log.journal()
+    }
+
+    /// A log of this process that is sealed and lies in the head.
+    pub(crate) async fn add_old_log(&self, epoch: OldEpoch) {
+        self.old_logs.lock().await.push(epoch);
+    }
+
+    /// Something of a log is set aside; who logs it, says what.
+    pub(crate) fn note_damage(&self, log: &str) {
+        self.metrics.log_damage_total.inc();
+        let mut damaged = self.damaged_logs.lock();
+        if damaged.len() < DAMAGED_LOGS_MAX {
+            damaged.insert(log.to_owned());
+        }
+    }
+
+    /// For answers: what they leave out.
+    pub(crate) fn damaged_logs(&self) -> Vec<String> {
+        self.damaged_logs.lock().iter().map(|log| format!("log {log}: damaged")).collect()
     }
 
     /// The tenant's head; at the first meeting its catalog is read, so that older plans can be told.
@@ -85,11 +111,13 @@ impl Shared {
 #[derive(Debug)]
 pub struct Ingester {
     shared: Arc<Shared>,
-    maintenance: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// Maintenance, and the keeper of the log.
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 impl Ingester {
-    /// Replays what older epochs left, opens a new log, and starts to work. `id` names this ingester's folder of logs.
+    /// Replays what older epochs left, opens a new log, and starts to work. `id` names this ingester's folder of logs. On a full disk it
+    /// starts without a log, and opens one when there is room again.
     pub async fn start(
         id: &str,
         config: IngesterConfig,
@@ -113,31 +141,28 @@ impl Ingester {
             metrics,
             flush_wanted: Notify::new(),
             stopping: CancellationToken::new(),
-            journal: RwLock::new(None),
+            log: OpenLog::default(),
             old_logs: tokio::sync::Mutex::default(),
+            damaged_logs: Mutex::default(),
             log_bytes_max: journal_config.bytes_max.0,
             apply,
         });
         *shared.old_logs.lock().await = recovery::recover(&shared, &deps.logs, id).await?;
-        let apply = Arc::clone(&shared.apply);
-        let journal = Journal::start(deps.logs, id, journal_config, apply).await?;
-        info!(log = %journal.log_name(), "log opened");
-        *shared.journal.write() = Some(Arc::new(journal));
-        let maintenance = tokio::spawn(maintain(Arc::clone(&shared)));
-        Ok(Self { shared, maintenance: Mutex::new(Some(maintenance)) })
+        let keeper = keep_open(&shared, deps.logs, id, journal_config).await?;
+        let tasks = vec![tokio::spawn(maintain(Arc::clone(&shared))), tokio::spawn(keeper)];
+        Ok(Self { shared, tasks: Mutex::new(tasks) })
     }
 
     /// Refuses new pushes, waits for those under way, and closes the log. What is in the head stays in the log for the next start.
     pub async fn stop(&self) {
         self.shared.stopping.cancel();
-        let maintenance = self.maintenance.lock().take();
-        if let Some(maintenance) = maintenance
-            && maintenance.await.is_err()
-        {
-            error!("the ingester's maintenance ended by panic");
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            if task.await.is_err() {
+                error!("a background task of the ingester ended by panic");
+            }
         }
-        let journal = self.shared.journal.write().take();
-        if let Some(journal) = journal {
+        if let Some(journal) = self.shared.log.take() {
             journal.close().await;
         }
     }
@@ -150,7 +175,7 @@ impl IngesterApi for Ingester {
     }
 
     async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
-        query::query(&self.shared.head, request).await
+        query::query(&self.shared, request).await
     }
 
     async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
@@ -201,7 +226,8 @@ async fn flush_due(shared: &Arc<Shared>) -> bool {
     let mut flushed = false;
     for (position, (bytes, age, tenant)) in loads.iter().enumerate() {
         let short = position == 0 && (shared.head.memory.is_near_full() || log_full);
-        if *age < shared.config.flush_interval && *bytes < shared.config.flush_bytes.0 && !short {
+        let is_due = *age >= shared.config.flush_interval || *bytes >= shared.config.flush_bytes.0 || short;
+        if !is_due || now < tenant.retry.lock().not_before {
             continue;
         }
         match flush_tenant(shared, tenant).await {

@@ -1,5 +1,6 @@
 //! What can go wrong with a log. Cheap to clone, because one failed write fails all that waited for it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub enum JournalError {
     /// The disk or the quota is full.
     #[error("no space left for the log {log}: free some space, pushes go on by themselves")]
     OutOfSpace {
-        /// `<ingester>/<epoch>`.
+        /// `<ingester>/<epoch>`, or the file or folder.
         log: String,
     },
     /// More log is uncovered than allowed.
@@ -112,7 +113,10 @@ pub enum JournalError {
 
 impl JournalError {
     pub(crate) fn io(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { operation, path: path.to_owned(), source: Arc::new(source) }
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::OutOfSpace { log: path.display().to_string() },
+            _ => Self::Io { operation, path: path.to_owned(), source: Arc::new(source) },
+        }
     }
 }
 

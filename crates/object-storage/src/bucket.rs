@@ -114,6 +114,11 @@ impl Bucket {
         Self { inner: Arc::new(Inner { store, prefix, local, retry, clock, metrics }) }
     }
 
+    /// Is it a folder of this machine?
+    pub(crate) fn is_local(&self) -> bool {
+        self.inner.local
+    }
+
     /// The whole object.
     pub async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
         let path = self.path("get", key)?;

@@ -41,6 +41,11 @@ impl MemoryAccount {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// The bound.
+    pub(crate) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Is it time to drop retained rows and to flush early?
     pub(crate) fn is_near_full(&self) -> bool {
         self.held() + self.reserved.load(Ordering::Relaxed) > self.max / 4 * 3

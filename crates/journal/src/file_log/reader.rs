@@ -149,13 +149,34 @@ fn seal(shared: &Shared, id: &LogId) -> Result<u64, JournalError> {
         if Segment::is_tombstone(&bytes[offset..]) {
             return Ok(seq - 1);
         }
-        if is_torn(&bytes[scan.end..]) {
-            cut_off(shared, id, &path, scan.end, newest)?;
-        }
-        end_file(&path, scan.end as u64, &Segment::tombstone(&id.ingester, id.epoch, seq + 1))?;
-        return Ok(seq);
+        let sealed = end_log(shared, id, &path, &bytes, scan.end, seq, newest);
+        return match sealed {
+            Ok(()) => Ok(seq),
+            // Nobody else writes here: the end mark can wait for the next start, and what is there can be read.
+            Err(error @ JournalError::OutOfSpace { .. }) => {
+                tracing::warn!(log = %id.name(), error = &error as &dyn std::error::Error, "the log is left without its end mark");
+                Ok(seq)
+            }
+            Err(error) => Err(error),
+        };
     }
     Ok(0)
+}
+
+/// Cuts a file behind its last whole record and puts the tombstone there.
+fn end_log(
+    shared: &Shared,
+    id: &LogId,
+    path: &Path,
+    bytes: &[u8],
+    end: usize,
+    seq: u64,
+    newest: bool,
+) -> Result<(), JournalError> {
+    if is_torn(&bytes[end..]) {
+        cut_off(shared, id, path, end, newest)?;
+    }
+    end_file(path, end as u64, &Segment::tombstone(&id.ingester, id.epoch, seq + 1))
 }
 
 /// Says what is cut. Behind a file that was rotated only acknowledged records stand, so a broken end of one is damage.
@@ -183,7 +204,8 @@ fn end_file(path: &Path, end: u64, tombstone: &[u8]) -> Result<(), JournalError>
         let file = File::options().write(true).open(path)?;
         file.set_len(end)?;
         file.sync_all()?;
-        file.write_all_at(tombstone, end)?;
+        // Half an end mark would look like a torn record.
+        file.write_all_at(tombstone, end).inspect_err(|_| drop(file.set_len(end)))?;
         file.sync_all()
     };
     write().map_err(|error| JournalError::io("seal", path, error))
