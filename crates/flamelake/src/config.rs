@@ -1,5 +1,7 @@
 //! All sections in one: the only place that knows every key.
 
+use flamelake_config::ByteSize;
+
 flamelake_config::section! {
     /// Server: which roles run here, where they listen, and who is who.
     pub struct ServerSettings {
@@ -13,6 +15,9 @@ flamelake_config::section! {
         "server.grpc-listen-address" => pub grpc_listen_address: String = String::new(),
         /// The internal gRPC port (health and reflection today). 0 = none.
         "server.grpc-listen-port" => pub grpc_listen_port: u16 = 9095,
+        /// Bytes of request bodies in memory at the same time, for each port; more is refused with `unavailable`. At least the largest
+        /// body allowed.
+        "server.request-bodies-bytes-max" => pub request_bodies_bytes_max: ByteSize = ByteSize(1 << 30),
         /// On: every request names its tenant in the header X-Scope-OrgID and gets 401 without. Off: everything belongs to `anonymous`.
         "auth.multitenancy-enabled" => pub multitenancy_enabled: bool = false,
         /// YAML file with `overrides: {tenant: {limit: value}}`, read again when it changes. Empty = none.

@@ -5,6 +5,7 @@ mod target;
 mod cli;
 mod admin;
 mod wiring;
+mod open_files;
 mod server;
 mod commands;
 

@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::admin::{Admin, ConfigTexts, routes};
 use crate::config::ServerSettings;
+use crate::open_files;
 use crate::target;
 use crate::wiring::{self, System};
 
@@ -34,7 +35,13 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let readiness = Arc::new(Readiness::default());
     readiness.set("start", false);
     let metrics = ServerMetrics::register(&registry, Arc::clone(&clock))?;
-    let config = ServerConfig { drain_timeout: DRAIN, ..ServerConfig::default() };
+    let defaults = ServerConfig::default();
+    let config = ServerConfig {
+        drain_timeout: DRAIN,
+        connections_max: open_files::connections_max(defaults.connections_max),
+        bodies_bytes_max: settings.request_bodies_bytes_max.as_usize(),
+        ..defaults
+    };
     let public = address(&settings.http_listen_address, settings.http_listen_port);
     let public = Server::bind(&public, config.clone(), metrics.clone()).await?;
     let internal = match settings.grpc_listen_port {

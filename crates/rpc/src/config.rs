@@ -13,6 +13,10 @@ pub struct ServerConfig {
     pub header_read_timeout: Duration,
     /// How long a request may stall in the middle of its body.
     pub body_idle_timeout: Duration,
+    /// How long a request may take to send its body, however steadily.
+    pub body_timeout: Duration,
+    /// Bytes of request bodies in memory at the same time, all connections of the port together; more is refused with `unavailable`.
+    pub bodies_bytes_max: usize,
     /// How often a silent HTTP/2 peer is pinged; it is dropped when it does not answer for as long again.
     pub keep_alive_interval: Duration,
     /// How long requests in flight may go on after shutdown began.
@@ -28,6 +32,8 @@ impl Default for ServerConfig {
             streams_max: 1_024,
             header_read_timeout: Duration::from_secs(120),
             body_idle_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(300),
+            bodies_bytes_max: 1 << 30,
             keep_alive_interval: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             body_bytes_max: 64 << 20,

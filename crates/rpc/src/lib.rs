@@ -17,7 +17,7 @@ mod reflection;
 mod config;
 mod metrics;
 mod app;
-mod idle_body;
+mod bounded_body;
 mod server;
 pub mod peer;
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use flamelake_model::{Coded, ErrorCode};
-use http::Request;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use flamelake_model::{Coded, ErrorCode, StatusError};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::idle_body::IdleBody;
+use crate::bounded_body::{BodyBudget, BoundedBody};
+use crate::http_error::HttpError;
 use crate::{ServerConfig, ServerMetrics};
 
 /// After a failed accept (usually: out of file descriptors) nothing is accepted for this long.
@@ -35,6 +38,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: ServerConfig,
+    bodies: Arc<BodyBudget>,
     metrics: ServerMetrics,
 }
 
@@ -68,7 +72,8 @@ impl Server {
 
     /// Serves an existing listener.
     pub fn from_listener(listener: TcpListener, config: ServerConfig, metrics: ServerMetrics) -> io::Result<Self> {
-        Ok(Self { address: listener.local_addr()?, listener, config, metrics })
+        let bodies = BodyBudget::new(config.bodies_bytes_max, config.body_idle_timeout, config.body_timeout);
+        Ok(Self { address: listener.local_addr()?, listener, config, bodies, metrics })
     }
 
     /// Where it listens.
@@ -122,16 +127,14 @@ impl Server {
     ) -> impl Future<Output = ()> + Send + use<> {
         let builder = self.builder();
         let guard = self.metrics.connection();
-        let body_idle_timeout = self.config.body_idle_timeout;
+        let bodies = Arc::clone(&self.bodies);
         async move {
             // Without it a small reply may wait for the client's delayed acknowledgement.
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "set TCP_NODELAY");
             }
-            let service = TowerToHyperService::new(app.map_request(move |request: Request<Incoming>| {
-                let (head, body) = request.into_parts();
-                let body = IdleBody::new(body, body_idle_timeout, &head.headers);
-                Request::from_parts(head, body)
+            let service = TowerToHyperService::new(tower::service_fn(move |request: Request<Incoming>| {
+                serve(app.clone(), Arc::clone(&bodies), request)
             }));
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
@@ -162,4 +165,22 @@ impl Server {
             .keep_alive_timeout(self.config.keep_alive_interval);
         builder
     }
+}
+
+/// One request; its body counts against the bound until it is answered.
+async fn serve(
+    app: Router,
+    bodies: Arc<BodyBudget>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let share = bodies.share();
+    let (head, body) = request.into_parts();
+    let body = BoundedBody::new(body, Arc::clone(&share), &head.headers);
+    let answer = app.oneshot(Request::from_parts(head, body)).await?;
+    let grpc = answer.headers().get(header::CONTENT_TYPE);
+    if share.is_refused() && !grpc.is_some_and(|text| text.as_bytes().starts_with(b"application/grpc")) {
+        let error = StatusError::unavailable("too many bytes of requests are being received: send it again later");
+        return Ok(HttpError::from(error).into_response());
+    }
+    Ok(answer)
 }
