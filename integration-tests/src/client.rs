@@ -106,6 +106,15 @@ impl Client {
         Ok(self.request(reqwest::Method::POST, path).send().await?.status().as_u16())
     }
 
+    /// The same, and what the answer says it leaves out.
+    pub async fn json_or_partial(&self, method: &str, request: &Value) -> anyhow::Result<(u16, Option<String>, Value)> {
+        let request = self.request(reqwest::Method::POST, &format!("/{method}")).json(request);
+        let response = request.send().await?;
+        let partial = response.headers().get("x-flamelake-partial").and_then(|value| value.to_str().ok());
+        let partial = partial.map(str::to_owned);
+        Ok((response.status().as_u16(), partial, response.json().await?))
+    }
+
     /// A raw POST: status, content type, body.
     pub async fn post(
         &self,

@@ -28,6 +28,16 @@ pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for file in files(from)? {
+        let copy = to.join(file.strip_prefix(from)?);
+        fs::create_dir_all(copy.parent().context("a file lies in a folder")?)?;
+        fs::copy(&file, &copy)?;
+    }
+    Ok(())
+}
+
 /// The newest log file of a server: the last in name order under `log/`.
 pub fn newest_log(data: &Path) -> anyhow::Result<PathBuf> {
     let mut logs = files(data)?.into_iter().filter(|p| p.components().any(|c| c.as_os_str() == "log"));

@@ -17,6 +17,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     flags: Vec<String>,
+    open_files_max: Option<u32>,
 }
 
 impl ServerOptions {
@@ -34,6 +35,12 @@ impl ServerOptions {
     /// Several flags.
     pub fn flags<'a>(self, flags: impl IntoIterator<Item = &'a str>) -> Self {
         flags.into_iter().fold(self, Self::flag)
+    }
+
+    /// The process may open so many files.
+    pub fn open_files_max(mut self, max: u32) -> Self {
+        self.open_files_max = Some(max);
+        self
     }
 
     /// Limits on the rate of pushes out of the way.
@@ -69,16 +76,59 @@ pub struct Server {
     internal_port: u16,
     child: Option<Child>,
     starts: u32,
+    /// A file system of its own lies on the data folder.
+    is_mounted: bool,
 }
 
 impl Server {
     /// Starts it and waits until it is ready.
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("flamelake-it-").tempdir().context("make a folder")?;
-        let (port, internal_port) = free_ports()?;
-        let mut server = Self { options, more_flags: Vec::new(), folder, port, internal_port, child: None, starts: 0 };
+        let mut server = Self::prepare(options)?;
         server.launch().await?;
         Ok(server)
+    }
+
+    /// Starts it on a file system in memory of this size (`32m`); `None` if such a one cannot be mounted here.
+    pub async fn start_on_tmpfs(options: ServerOptions, size: &str) -> anyhow::Result<Option<Self>> {
+        let size = format!("size={size}");
+        Self::start_on_mount(options, |_| Ok(vec!["-t", "tmpfs", "-o", &size, "flamelake-it"])).await
+    }
+
+    /// Starts it on a file system in a file of this size (`48M`); `None` if such a one cannot be mounted here.
+    pub async fn start_on_ext4(options: ServerOptions, size: &str) -> anyhow::Result<Option<Self>> {
+        Self::start_on_mount(options, |folder| {
+            run("truncate", &["-s", size, "disk"], folder)?;
+            run("mkfs.ext4", &["-q", "-F", "-m", "0", "disk"], folder)?;
+            Ok(vec!["-o", "loop", "disk"])
+        })
+        .await
+    }
+
+    async fn start_on_mount<'a>(
+        options: ServerOptions,
+        what: impl FnOnce(&Path) -> anyhow::Result<Vec<&'a str>>,
+    ) -> anyhow::Result<Option<Self>> {
+        let mut server = Self::prepare(options)?;
+        std::fs::create_dir(server.data())?;
+        let mounted = what(server.folder.path()).and_then(|what| {
+            let arguments = [what, vec!["data"]].concat();
+            run("mount", &arguments, server.folder.path())
+        });
+        if let Err(error) = mounted {
+            crate::skip("a test on a file system of its own", error);
+            return Ok(None);
+        }
+        server.is_mounted = true;
+        server.launch().await?;
+        Ok(Some(server))
+    }
+
+    /// A server with a folder and ports that is not started yet.
+    pub fn prepare(options: ServerOptions) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("flamelake-it-").tempdir().context("make a folder")?;
+        let (port, internal_port) = free_ports()?;
+        let (more_flags, child, starts, is_mounted) = (Vec::new(), None, 0, false);
+        Ok(Self { options, more_flags, folder, port, internal_port, child, starts, is_mounted })
     }
 
     /// Starts it again on the same folder and ports after [`kill`](Self::kill) or [`stop`](Self::stop). Tells how long it took to be ready.
@@ -130,7 +180,15 @@ impl Server {
         self.starts += 1;
         let log = File::create(self.folder.path().join(format!("server-{:03}.log", self.starts)))?;
         let binary = binary()?;
-        Command::new(&binary)
+        let mut command = match self.options.open_files_max {
+            None => Command::new(&binary),
+            Some(max) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit -n {max}; exec \"$0\" \"$@\"")]).arg(&binary);
+                command
+            }
+        };
+        command
             .args(base_flags(port, internal_port))
             .args(&self.options.flags)
             .args(&self.more_flags)
@@ -224,6 +282,18 @@ impl Server {
         Ok(self.child.as_ref().context("the server does not run")?.id())
     }
 
+    /// How many files and sockets the process has open.
+    pub fn open_files(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()?))?.count())
+    }
+
+    /// Memory of the process that is backed by pages.
+    pub fn memory_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    }
+
     /// All logs of all starts.
     pub fn log(&self) -> String {
         (1..=self.starts)
@@ -256,10 +326,19 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
+        if self.is_mounted {
+            let _ = Command::new("umount").arg("-l").arg(self.data()).status();
+        }
         if std::thread::panicking() {
             crate::skip("the rest of this test; end of the server's log", self.log_tail());
         }
     }
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) -> anyhow::Result<()> {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().context(program.to_owned())?;
+    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
 }
 
 /// What every server here is started with.
