@@ -11,13 +11,14 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::server;
 
-const COMMANDS: [&str; 3] = ["push", "query", "help"];
+const COMMANDS: [&str; 4] = ["push", "query", "ring", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
   flamelake [--target=all] [--config.file=FILE] [--key=value …]   start the server
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
   flamelake query types|labels|series|flamegraph|top|pprof        ask a server
+  flamelake ring                                                  show who is a member of the cluster
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit
   --config.check   check the configuration and exit               --help      print this and exit

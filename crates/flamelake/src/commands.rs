@@ -4,6 +4,7 @@ mod client;
 mod time;
 mod push;
 mod query;
+mod ring;
 mod tree;
 mod render;
 
@@ -25,6 +26,8 @@ enum Command {
     Push(push::Push),
     /// Asks what is stored.
     Query(query::Query),
+    /// Shows who is a member of the cluster.
+    Ring(ring::Ring),
 }
 
 /// Which server, and as whom.
@@ -44,6 +47,7 @@ impl Commands {
         match self.command {
             Command::Push(push) => push.run().await,
             Command::Query(query) => query.run().await,
+            Command::Ring(ring) => ring.run().await,
         }
     }
 }

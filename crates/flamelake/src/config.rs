@@ -33,6 +33,8 @@ flamelake_config::section! {
             pub ingester: flamelake_ingester::IngesterConfig,
             /// The log.
             pub journal: flamelake_journal::JournalConfig,
+            /// Who is a member of the cluster.
+            pub ring: flamelake_ring::RingConfig,
             /// Lists of blocks.
             pub catalog: flamelake_catalog::CatalogConfig,
             /// Reading of blocks.

@@ -4,6 +4,7 @@ mod config;
 mod target;
 mod cli;
 mod admin;
+mod cluster;
 mod wiring;
 mod open_files;
 mod server;

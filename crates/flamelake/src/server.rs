@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::admin::{Admin, ConfigTexts, routes};
+use crate::cluster::Cluster;
 use crate::config::ServerSettings;
 use crate::open_files;
 use crate::target;
@@ -51,6 +52,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         }
     };
     let system = wiring::build(&settings, &clock, &registry).await.context("start")?;
+    let cluster = Cluster::join(&settings, &wiring::log_url(&settings), &clock, &registry).await?;
     let health = Health::new();
     let texts = ConfigTexts {
         all: show(&settings, values, Show::All),
@@ -66,7 +68,12 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
     let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
     let tenancy = if settings.multitenancy_enabled { Tenancy::Multi } else { Tenancy::Single };
-    let app = App::new().rpc(rpc).plain(routes(admin)).health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let app = App::new()
+        .rpc(rpc)
+        .plain(routes(admin))
+        .plain(flamelake_ring::routes(cluster.handle()))
+        .health(&health)
+        .reflection(FILE_DESCRIPTOR_SET);
     let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let internal_app = App::new().health(&health).reflection(FILE_DESCRIPTOR_SET);
     let internal_app = internal_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
@@ -76,15 +83,20 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let mut ports = vec![tokio::spawn(public.run(app, stop.clone()))];
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
     let background = background(&system, &clock, &stop);
+    cluster.activate().await?;
     readiness.set("start", true);
     health.set("", true);
     let took = clock.monotonic().saturating_sub(started);
     greet(&settings, &format!("http://{}", reachable(address)), took);
 
-    let signal = stop_signal().await?;
+    let signal = tokio::select! {
+        signal = stop_signal() => signal?,
+        () = cluster.superseded() => "another process has this one's ring.instance-id",
+    };
     info!(signal, "stopping");
     readiness.set("start", false);
     health.set("", false);
+    cluster.retire().await;
     stop.cancel();
     for port in ports {
         port.await.context("a port ended by panic")?;
@@ -93,6 +105,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     for task in background {
         task.await.context("a background task ended by panic")?;
     }
+    cluster.part().await;
     info!("stopped");
     Ok(())
 }

@@ -18,10 +18,8 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_store_gateway::{StoreGateway, StoreGatewayDeps};
 use prometheus::Registry;
 
+use crate::cluster::member_id;
 use crate::config::ServerSettings;
-
-/// Name of the only ingester of a process without a ring.
-const INGESTER: &str = "all";
 
 /// Everything that runs in this process.
 pub(crate) struct System {
@@ -52,7 +50,10 @@ pub(crate) async fn build(
     let querier = Querier::new(
         settings.querier.clone(),
         QuerierDeps {
-            ingesters: Arc::new(Alone(Member { name: INGESTER.to_owned(), api: Arc::clone(&ingester_api) })),
+            ingesters: Arc::new(Alone(Member {
+                name: member_id(&settings.ring)?.to_string(),
+                api: Arc::clone(&ingester_api),
+            })),
             gateways: gateway,
             catalog: Arc::clone(&catalog),
             limits: Arc::clone(&source),
@@ -94,11 +95,11 @@ async fn ingester(
         clock: Arc::clone(clock),
         registry: registry.clone(),
     };
-    Ok(Ingester::start(INGESTER, settings.ingester.clone(), journal, deps).await?)
+    Ok(Ingester::start(member_id(&settings.ring)?.as_str(), settings.ingester.clone(), journal, deps).await?)
 }
 
 /// One folder is the whole state: without `log.url` the log lies beside the blocks.
-fn log_url(settings: &ServerSettings) -> String {
+pub(crate) fn log_url(settings: &ServerSettings) -> String {
     match (settings.journal.url.as_str(), settings.storage.backend.as_str()) {
         ("", "filesystem") => {
             let folder = Path::new(&settings.storage.filesystem.dir).join(&settings.storage.prefix).join("log");

@@ -80,7 +80,8 @@ pub(crate) fn doubt(before: &Snapshot, view: &View) -> Option<String> {
     let still =
         |seen: &&Seen| seen.healthy && view.members.get(&seen.member.id).is_some_and(|m| view.is_healthy(&m.value));
     let still = members.iter().filter(still).count();
-    if still * 2 < healthy {
+    // One process that stops is no doubt, be it the only one.
+    if still * 2 < healthy && healthy - still > 1 {
         return Some(format!("{} of {healthy} living members are dead at once", healthy - still));
     }
     (view.epoch() < before.epoch()).then(|| format!("the epoch fell from {} to {}", before.epoch(), view.epoch()))

@@ -92,6 +92,25 @@ impl Client {
         }
     }
 
+    /// A plain page; the error carries what the server said.
+    pub(super) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        self.plain(self.http.get(format!("{}/{path}", self.base))).await
+    }
+
+    /// Posts a form that is encoded already.
+    pub(super) async fn post_form(&self, path: &str, form: &str) -> anyhow::Result<String> {
+        let request = self.http.post(format!("{}/{path}", self.base));
+        self.plain(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned()))
+            .await
+    }
+
+    async fn plain(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let text = response.text().await.with_context(|| format!("{}: the answer broke off", self.base))?;
+        if status.is_success() { Ok(text) } else { bail!("{} ({status})", text.trim()) }
+    }
+
     fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
         let mut cause: &dyn std::error::Error = &error;
         while let Some(deeper) = cause.source() {
