@@ -191,20 +191,22 @@ impl Keeper {
                 own.tokens.clone_from(&before.tokens);
                 own.read_only_since_ms = before.read_only_since_ms;
             }
-            own.tokens = self.tokens(own, &view);
+            // Kept only when registered: tokens chosen beside others than there are now would be unfair.
+            let tokens = self.tokens(own, &view);
             let lease = self.fresh_lease(own).await?;
             let registered_at_ms = before.map_or_else(|| self.now_ms(), |member| member.registered_at_ms);
             let epoch = view.epoch().max(self.shared.snapshot().epoch()) + 1;
             let transaction = Transaction {
                 guards: vec![Guard::Epoch(view.epoch_revision()), Guard::Member(id.clone(), view.member_revision(&id))],
                 writes: vec![
-                    Write::Member(own.member(registered_at_ms)),
+                    Write::Member(Member { tokens: tokens.clone(), ..own.member(registered_at_ms) }),
                     Write::Alive(id.clone(), self.alive(own), lease),
                     Write::DropForget(id.clone()),
                     Write::Epoch(epoch),
                 ],
             };
             if self.store.commit(transaction).await? {
+                own.tokens = tokens;
                 self.shared.set_own(Some((id.clone(), own.instance.incarnation)));
                 self.shared.metrics.registrations_total.inc();
                 info!(member = %id, epoch, tokens = own.tokens.len(), state = own.state.name(), "registered in the ring");

@@ -244,6 +244,8 @@ impl MemberStore for MemoryStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<bool, StoreError> {
+        // Others may come first, as over a network.
+        tokio::task::yield_now().await;
         self.up("commit", |keys| keys.commit(transaction))
     }
 }
