@@ -256,6 +256,17 @@ impl BlockReader {
         self.kept_bytes.load(Ordering::Relaxed)
     }
 
+    /// Lets go of what is kept of one partition, for a caller that goes through a block once.
+    pub fn forget(&mut self, part: u16) {
+        let Some(kept) = self.partitions.get_mut(part as usize).map(std::mem::take) else { return };
+        let samples = kept.samples.get().map_or(0, Samples::memory_bytes);
+        let places = kept.locations.get().and_then(|symbols| symbols.places.as_ref()).map_or(0, Places::memory_bytes);
+        let trees = kept.trees.get().map_or(0, |trees| trees.memory_bytes());
+        let index = kept.index.get().map_or(0, PartitionIndex::memory_bytes);
+        *self.kept_sample_bytes.get_mut() -= samples;
+        *self.kept_bytes.get_mut() -= samples + places + trees + index;
+    }
+
     fn keep(&self, bytes: usize) {
         self.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
     }

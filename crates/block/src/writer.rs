@@ -95,15 +95,25 @@ pub fn block_folder(tenant: &TenantId, ulid: Ulid) -> String {
     format!("tenants/{tenant}/blocks/{ulid}/")
 }
 
-struct BlockWriter {
+/// A block being written, for callers whose partitions come one after the other: [`write_block`] in steps. Holds the encoded files in
+/// memory. After an error it is of no use.
+pub struct BlockWriter {
     block: Ulid,
     /// In order of [`TABLES`].
     tables: Vec<TableWriter>,
     partitions: Vec<PartitionMeta>,
 }
 
+impl std::fmt::Debug for BlockWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { block, partitions, .. } = self;
+        f.debug_struct("BlockWriter").field("block", block).field("partitions", &partitions.len()).finish()
+    }
+}
+
 impl BlockWriter {
-    fn new(block: Ulid) -> Result<Self, WriteError> {
+    /// A block without partitions so far.
+    pub fn new(block: Ulid) -> Result<Self, WriteError> {
         let open = |table: Table| {
             TableWriter::new(table).map_err(|source| WriteError::Table { table: table.name(), block, source })
         };
@@ -124,7 +134,8 @@ impl BlockWriter {
         act(self.table(table)).map_err(|source| WriteError::Table { table: table.name(), block, source })
     }
 
-    fn write_partition(&mut self, mut partition: PartitionRows) -> Result<(), WriteError> {
+    /// Adds a partition. CPU-bound: call it off the async threads.
+    pub fn write_partition(&mut self, mut partition: PartitionRows) -> Result<(), WriteError> {
         let too_large = |what| WriteError::TooLarge { block: self.block, what };
         if self.partitions.len() >= PARTITIONS_MAX {
             return Err(too_large("more than 65,535 partitions"));
@@ -202,7 +213,8 @@ impl BlockWriter {
         })
     }
 
-    fn finish(self, identity: BlockIdentity) -> Result<FinishedBlock, WriteError> {
+    /// The files. `identity` must bear the id that the writer began with.
+    pub fn finish(self, identity: BlockIdentity) -> Result<FinishedBlock, WriteError> {
         let block = self.block;
         let mut files = Vec::new();
         let mut metas = Vec::new();

@@ -1,12 +1,19 @@
-//! The compactor: retention by whole blocks, and sweeping of files that no catalog version needs. Merging of blocks comes with the
-//! cluster issue.
+//! The compactor: merging of blocks, retention by whole blocks, and sweeping of files that no catalog version needs.
 //!
 //! It owns no state: what it does twice or too late costs work, never data, because the catalog decides (architecture section 5).
 
 mod config;
+mod ownership;
 mod service;
+mod plan;
+mod compact;
+mod merge;
 mod retention;
+mod error;
 mod metrics;
 
 pub use config::CompactorConfig;
+pub use error::MergeError;
+pub use ownership::{Ownership, OwnsAll};
+pub use plan::{Job, PlanLimits, plan};
 pub use service::{Compactor, CompactorDeps};

@@ -1,24 +1,32 @@
-//! The life of a compactor: one round over all tenants each interval.
+//! The life of a compactor: rounds over all tenants, one kind for cleaning up and one for merging, each at its own interval.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flamelake_catalog::{CatalogError, CatalogStore, Commit};
+use flamelake_catalog::{CatalogError, CatalogStore, Commit, CommitOutcome, Ulid};
 use flamelake_config::LimitsSource;
 use flamelake_model::TenantId;
+use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SharedClock;
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::CompactorConfig;
 use crate::metrics::Metrics;
+use crate::ownership::Ownership;
 use crate::retention::expired;
 
 /// What a compactor works with.
 #[derive(Clone, Debug)]
 pub struct CompactorDeps {
+    /// Where the blocks lie.
+    pub bucket: Bucket,
     /// Whose blocks are live.
     pub catalog: Arc<CatalogStore>,
+    /// Whose blocks this process merges.
+    pub ownership: Arc<dyn Ownership>,
     /// Retention of each tenant.
     pub limits: Arc<dyn LimitsSource>,
     /// Time.
@@ -30,26 +38,38 @@ pub struct CompactorDeps {
 /// See the crate.
 #[derive(Debug)]
 pub struct Compactor {
-    config: CompactorConfig,
-    deps: CompactorDeps,
-    metrics: Metrics,
+    pub(crate) config: CompactorConfig,
+    pub(crate) deps: CompactorDeps,
+    pub(crate) metrics: Metrics,
+    /// Blocks that cannot be merged.
+    pub(crate) aside: Mutex<BTreeMap<TenantId, BTreeSet<Ulid>>>,
 }
 
 impl Compactor {
     /// A compactor that does nothing until [`Compactor::run`].
     pub fn new(config: CompactorConfig, deps: CompactorDeps) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(&deps.registry)?;
-        Ok(Self { config, deps, metrics })
+        Ok(Self { config, deps, metrics, aside: Mutex::default() })
     }
 
-    /// Works until stopped.
+    /// Works until stopped; a merge that is not done by then is dropped, which loses nothing.
     pub async fn run(&self, stop: CancellationToken) {
-        loop {
-            self.clean_all().await;
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.deps.clock.sleep(self.config.cleanup_interval) => {}
+        let cleaning = async {
+            loop {
+                self.clean_all().await;
+                self.deps.clock.sleep(self.config.cleanup_interval).await;
             }
+        };
+        let merging = async {
+            loop {
+                self.compact_all().await;
+                self.deps.clock.sleep(self.config.compaction_interval).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = cleaning => {}
+            () = merging => {}
         }
     }
 
@@ -81,12 +101,12 @@ impl Compactor {
         let remove = expired(state.blocks.values().map(Arc::as_ref), retention, self.deps.clock.unix_nanos());
         if !remove.is_empty() {
             let blocks = remove.len();
-            self.deps
-                .catalog
-                .commit(tenant, Commit { remove: remove.into_iter().collect(), ..Commit::default() })
-                .await?;
-            self.metrics.blocks_expired_total.inc_by(blocks as u64);
-            info!(%tenant, blocks, "blocks past their retention removed");
+            let commit = Commit { remove: remove.into_iter().collect(), ..Commit::default() };
+            // Otherwise a merge took one of them meanwhile: the next round looks again.
+            if let CommitOutcome::Committed(_) = self.deps.catalog.commit(tenant, commit).await? {
+                self.metrics.blocks_expired_total.inc_by(blocks as u64);
+                info!(%tenant, blocks, "blocks past their retention removed");
+            }
         }
         self.deps.catalog.sweep(tenant).await?;
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use flamelake_api::roles::{Alone, IngesterApi, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
-use flamelake_compactor::{Compactor, CompactorDeps};
+use flamelake_compactor::{Compactor, CompactorDeps, OwnsAll};
 use flamelake_config::{LimitsSource, TenantLimits};
 use flamelake_distributor::{Distributor, DistributorDeps};
 use flamelake_ingester::{Ingester, IngesterDeps};
@@ -45,7 +45,7 @@ pub(crate) async fn build(
     let ingester_api: Arc<dyn IngesterApi> = Arc::clone(&ingester) as Arc<dyn IngesterApi>;
     let gateway: Arc<dyn StoreGatewayApi> = Arc::new(StoreGateway::new(
         settings.store_gateway.clone(),
-        StoreGatewayDeps { bucket, clock: Arc::clone(clock), registry: registry.clone() },
+        StoreGatewayDeps { bucket: bucket.clone(), clock: Arc::clone(clock), registry: registry.clone() },
     ));
     let querier = Querier::new(
         settings.querier.clone(),
@@ -72,7 +72,14 @@ pub(crate) async fn build(
     )?;
     let compactor = Arc::new(Compactor::new(
         settings.compactor.clone(),
-        CompactorDeps { catalog, limits: source, clock: Arc::clone(clock), registry: registry.clone() },
+        CompactorDeps {
+            bucket: bucket.clone(),
+            catalog,
+            ownership: Arc::new(OwnsAll),
+            limits: source,
+            clock: Arc::clone(clock),
+            registry: registry.clone(),
+        },
     )?);
     let body_bytes_max = body_bytes_max(limits.defaults().ingestion_body_limit_mb);
     let rpc = flamelake_distributor::register(querier.rpc(), distributor, body_bytes_max);

@@ -3,6 +3,8 @@
 //! A stack that was seen before costs one 128-bit hash over its translated locations; only a new one walks the tree. 128 bits are
 //! enough to go without an equality check, 64 would not be.
 
+mod absorb;
+
 use flamelake_pprof::frame::{Frame, Line, Mapping};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
@@ -138,20 +140,7 @@ impl SymbolTable {
         let location = &frame.locations[at as usize];
         let mapping = scratch.mapping(frame, location.mapping, rows, index);
         scratch.lines(frame, frame.location_lines(location), rows, index);
-        let lines = scratch.lines.as_slice();
-        let hash = index.locations.hash((mapping, location.address, location.is_folded, lines));
-        let same = |id| {
-            let row = rows.locations.get(id);
-            (row.mapping, row.address, row.is_folded) == (mapping, location.address, location.is_folded)
-                && rows.lines.get(row.lines) == lines
-        };
-        let id = index.locations.find(hash, same).unwrap_or_else(|| {
-            let lines = rows.lines.push(lines);
-            let row = LocationRow { mapping, is_folded: location.is_folded, address: location.address, lines };
-            let id = rows.locations.push(row);
-            index.locations.insert(hash, id);
-            id
-        });
+        let id = index.location(rows, mapping, location.address, location.is_folded, &scratch.lines);
         scratch.locations[at as usize] = id;
         id
     }
@@ -193,6 +182,21 @@ impl Index {
         self.function_nodes.find(hash, same).unwrap_or_else(|| {
             let id = rows.function_nodes.push(FunctionNode { parent, name });
             self.function_nodes.insert(hash, id);
+            id
+        })
+    }
+
+    fn location(&mut self, rows: &mut Rows, mapping: u32, address: u64, is_folded: bool, lines: &[LineView]) -> u32 {
+        let hash = self.locations.hash((mapping, address, is_folded, lines));
+        let same = |id| {
+            let row = rows.locations.get(id);
+            (row.mapping, row.address, row.is_folded) == (mapping, address, is_folded)
+                && rows.lines.get(row.lines) == lines
+        };
+        self.locations.find(hash, same).unwrap_or_else(|| {
+            let lines = rows.lines.push(lines);
+            let id = rows.locations.push(LocationRow { mapping, is_folded, address, lines });
+            self.locations.insert(hash, id);
             id
         })
     }

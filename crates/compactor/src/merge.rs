@@ -1,0 +1,200 @@
+//! Several blocks to one, a partition at a time.
+//!
+//! In memory at once: what one service needs of all sources (index, symbols), its rows up to a bound, and the encoded files of the result. A service with
+//! more rows than the bound becomes several partitions, cut between series. Symbols are merged by content; the block writer renumbers them in preorder.
+//! A profile that several sources hold (a retry that reached two ingesters) is stored once: same series, same profile id.
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flamelake_block::meta::{LogRange, Ulid};
+use flamelake_block::reader::{BlockReader, SymbolDetail};
+use flamelake_block::rows::PartitionRows;
+use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock};
+use flamelake_model::{Labels, TenantId, TimestampNs};
+use flamelake_object_storage::Bucket;
+use flamelake_symbols::{SymbolSource, SymbolTable};
+
+use self::rows::RowsMerger;
+use crate::error::MergeError;
+
+/// Memory of one sample and one profile at hand, all columns.
+const SAMPLE_BYTES: u64 = 40;
+const PROFILE_BYTES: u64 = 80;
+
+/// A merged block, not stored yet, and what was met on the way.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) block: FinishedBlock,
+    pub(crate) counts: Counts,
+}
+
+/// Rows met in the sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) profiles: u64,
+    pub(crate) samples: u64,
+    /// Profiles left out because an earlier source holds them.
+    pub(crate) duplicates: u64,
+}
+
+/// One partition of one source.
+#[derive(Debug)]
+struct Input {
+    /// Index into the readers.
+    source: usize,
+    part: u16,
+    /// Ids in the merged symbols of its stacks; `None`: as they are.
+    stacks: Option<Vec<u32>>,
+}
+
+/// One series of the result.
+#[derive(Debug, Default)]
+struct MergedSeries {
+    labels: Labels,
+    /// (index into the inputs, series there).
+    from: Vec<(usize, u32)>,
+    bytes: u64,
+}
+
+/// Reads the sources and encodes the result; nothing is stored. `rows_bytes_max` bounds the rows at hand (one series is never cut).
+pub(crate) async fn merge(
+    bucket: &Bucket,
+    tenant: &TenantId,
+    (ulid, level): (Ulid, u32),
+    sources: &[Ulid],
+    rows_bytes_max: u64,
+) -> Result<Merged, MergeError> {
+    let mut readers = Vec::with_capacity(sources.len());
+    for block in sources {
+        let reader = BlockReader::open(bucket.clone(), tenant, *block).await;
+        readers.push(reader.map_err(|source| MergeError::Read { block: *block, source })?);
+    }
+    let log_ranges = log_ranges(readers.iter().flat_map(|reader| reader.meta().log_ranges.iter()));
+    let mut writer = BlockWriter::new(ulid)?;
+    let mut counts = Counts::default();
+    for (service, mut inputs) in inputs_by_service(&readers) {
+        let symbols = merge_symbols(&readers, &mut inputs).await?;
+        for slice in slices(all_series(&readers, &inputs).await?, rows_bytes_max) {
+            let series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
+            let rows = PartitionRows { service_name: service.clone(), symbols: Arc::clone(&symbols), series };
+            let write = move || writer.write_partition(rows).map(|()| writer);
+            writer = tokio::task::spawn_blocking(write).await.map_err(|_| MergeError::WriterDied)??;
+        }
+        for input in inputs {
+            readers[input.source].forget(input.part);
+        }
+    }
+    let identity = BlockIdentity { ulid, tenant: tenant.clone(), level, log_ranges, sources: sources.to_vec() };
+    let finish = move || writer.finish(identity);
+    let block = tokio::task::spawn_blocking(finish).await.map_err(|_| MergeError::WriterDied)??;
+    Ok(Merged { block, counts })
+}
+
+/// In order of service; of one service in order of sources.
+fn inputs_by_service(readers: &[BlockReader]) -> BTreeMap<String, Vec<Input>> {
+    let mut services: BTreeMap<String, Vec<Input>> = BTreeMap::new();
+    for (source, reader) in readers.iter().enumerate() {
+        for partition in &reader.meta().partitions {
+            let input = Input { source, part: partition.part, stacks: None };
+            services.entry(partition.service_name.clone()).or_default().push(input);
+        }
+    }
+    services
+}
+
+/// Symbols of all inputs, each of which learns its stacks' ids in them.
+async fn merge_symbols(readers: &[BlockReader], inputs: &mut [Input]) -> Result<Arc<dyn SymbolSource>, MergeError> {
+    let symbols_of = async |input: &Input| {
+        let reader = &readers[input.source];
+        let symbols = reader.symbols(input.part, SymbolDetail::Locations).await;
+        symbols.map_err(|source| MergeError::Read { block: reader.meta().ulid, source })
+    };
+    if let [only] = inputs {
+        return symbols_of(only).await;
+    }
+    let mut table = SymbolTable::new();
+    for input in inputs {
+        let symbols = symbols_of(input).await?;
+        input.stacks = Some(table.absorb(&*symbols));
+    }
+    Ok(Arc::new(table.snapshot()))
+}
+
+/// Distinct label sets in order, with where their rows lie.
+async fn all_series(readers: &[BlockReader], inputs: &[Input]) -> Result<Vec<MergedSeries>, MergeError> {
+    let mut merged: BTreeMap<Labels, MergedSeries> = BTreeMap::new();
+    for (at, input) in inputs.iter().enumerate() {
+        let reader = &readers[input.source];
+        let failed = |source| MergeError::Read { block: reader.meta().ulid, source };
+        let entries = reader.series(input.part).await.map_err(failed)?;
+        let ids: Vec<u32> = (0..entries.len() as u32).collect();
+        let mut bytes = vec![0_u64; entries.len()];
+        let mut measure = |series: u32, profiles: &[flamelake_block::rows::ProfileRow]| {
+            let samples: u64 = profiles.iter().map(|row| u64::from(row.samples_end - row.samples_start)).sum();
+            bytes[series as usize] += samples * SAMPLE_BYTES + profiles.len() as u64 * PROFILE_BYTES;
+        };
+        reader
+            .profiles(input.part, &ids, TimestampNs(i64::MIN), TimestampNs(i64::MAX), &mut measure)
+            .await
+            .map_err(failed)?;
+        for ((series, entry), bytes) in (0..).zip(entries.iter()).zip(bytes) {
+            let one = merged.entry(entry.labels.clone()).or_default();
+            one.from.push((at, series));
+            one.bytes += bytes;
+        }
+    }
+    Ok(merged.into_iter().map(|(labels, series)| MergedSeries { labels, ..series }).collect())
+}
+
+/// Neighbouring series as long as their rows fit; at least one each.
+fn slices(series: Vec<MergedSeries>, bytes_max: u64) -> Vec<Vec<MergedSeries>> {
+    let mut out: Vec<Vec<MergedSeries>> = Vec::new();
+    let mut bytes = 0_u64;
+    for one in series {
+        bytes = bytes.saturating_add(one.bytes);
+        if out.is_empty() || bytes > bytes_max {
+            out.push(Vec::new());
+            bytes = one.bytes;
+        }
+        out.last_mut().expect("pushed above if there was none").push(one);
+    }
+    out
+}
+
+/// The ranges of all sources; of one log, ranges that touch become one.
+fn log_ranges<'a>(ranges: impl Iterator<Item = &'a LogRange>) -> Vec<LogRange> {
+    let mut sorted: Vec<&LogRange> = ranges.collect();
+    sorted.sort_by_key(|range| (&range.log, range.from, range.to));
+    let mut out: Vec<LogRange> = Vec::new();
+    for range in sorted {
+        match out.last_mut() {
+            Some(last) if last.log == range.log && range.from <= last.to => last.to = last.to.max(range.to),
+            _ => out.push(range.clone()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touching_ranges_of_a_log_become_one() {
+        let range = |log: &str, from, to| LogRange { log: log.to_owned(), from, to };
+        let ranges = [range("b", 5, 9), range("a", 10, 20), range("a", 0, 4), range("a", 4, 7), range("b", 5, 9)];
+        let merged = log_ranges(ranges.iter());
+        assert_eq!(merged, [range("a", 0, 7), range("a", 10, 20), range("b", 5, 9)]);
+    }
+
+    #[test]
+    fn slices_hold_what_fits() {
+        let series = |bytes| MergedSeries { bytes, ..MergedSeries::default() };
+        let cut = slices([4, 5, 2, 30, 1].map(series).into_iter().collect(), 10);
+        let sizes: Vec<Vec<u64>> = cut.iter().map(|slice| slice.iter().map(|one| one.bytes).collect()).collect();
+        assert_eq!(sizes, [vec![4, 5], vec![2], vec![30], vec![1]]);
+    }
+}

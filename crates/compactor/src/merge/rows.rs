@@ -1,0 +1,139 @@
+//! Rows of some series from all inputs, each profile once.
+
+use std::collections::{BTreeMap, HashSet};
+
+use flamelake_block::reader::{BlockReader, SampleBatch, SampleColumns};
+use flamelake_block::rows::{ProfileRow, SeriesRows};
+use flamelake_block::writer::WriteError;
+use flamelake_model::{ProfileId, TimestampNs};
+
+use super::{Counts, Input, MergedSeries};
+use crate::error::MergeError;
+
+/// Reads from these inputs.
+#[derive(Debug)]
+pub(super) struct RowsMerger<'a> {
+    readers: &'a [BlockReader],
+    inputs: &'a [Input],
+}
+
+/// A series as it grows.
+#[derive(Debug, Default)]
+struct Growing {
+    rows: SeriesRows,
+    /// The source that is being read.
+    source: usize,
+    /// Ids of profiles from the sources before it.
+    seen: HashSet<ProfileId>,
+    is_too_large: bool,
+}
+
+impl<'a> RowsMerger<'a> {
+    pub(super) fn new(readers: &'a [BlockReader], inputs: &'a [Input]) -> Self {
+        Self { readers, inputs }
+    }
+
+    /// All rows of these series, in the order given; profiles of a series come in no order, as the writer sorts them.
+    pub(super) async fn rows(
+        &self,
+        series: &[MergedSeries],
+        counts: &mut Counts,
+    ) -> Result<Vec<SeriesRows>, MergeError> {
+        let mut growing: Vec<Growing> = series.iter().map(Growing::new).collect();
+        for (at, input) in self.inputs.iter().enumerate() {
+            let wanted: BTreeMap<u32, usize> = series
+                .iter()
+                .enumerate()
+                .flat_map(|(to, one)| one.from.iter().filter(|(input, _)| *input == at).map(move |from| (from.1, to)))
+                .collect();
+            self.read(input, &wanted, &mut growing, counts).await?;
+        }
+        if growing.iter().any(|one| one.is_too_large) {
+            let block = self.readers.first().map(|reader| reader.meta().ulid).unwrap_or_default();
+            return Err(WriteError::TooLarge { block, what: "more than 2^32 samples in a series" }.into());
+        }
+        Ok(growing.into_iter().map(|one| one.rows).collect())
+    }
+
+    async fn read(
+        &self,
+        input: &Input,
+        wanted: &BTreeMap<u32, usize>,
+        growing: &mut [Growing],
+        counts: &mut Counts,
+    ) -> Result<(), MergeError> {
+        for to in wanted.values() {
+            growing[*to].start_source(input.source);
+        }
+        let reader = &self.readers[input.source];
+        let ids: Vec<u32> = wanted.keys().copied().collect();
+        let (from, to) = (TimestampNs(i64::MIN), TimestampNs(i64::MAX));
+        let columns = SampleColumns { spans: true, traces: true };
+        let mut take = |batch: SampleBatch<'_>| {
+            if let Some(to) = wanted.get(&batch.series) {
+                growing[*to].append(&batch, input.stacks.as_deref(), counts);
+            }
+        };
+        let read = reader.samples(input.part, &ids, from, to, columns, &mut take).await;
+        read.map_err(|source| MergeError::Read { block: reader.meta().ulid, source })
+    }
+}
+
+impl Growing {
+    fn new(series: &MergedSeries) -> Self {
+        Self { rows: SeriesRows { labels: series.labels.clone(), ..SeriesRows::default() }, ..Self::default() }
+    }
+
+    /// Rows from here on may repeat what earlier sources held; what one source holds twice, it was told twice.
+    fn start_source(&mut self, source: usize) {
+        if self.source != source {
+            self.source = source;
+            self.seen.extend(self.rows.profiles.iter().map(|row| row.id));
+        }
+    }
+
+    fn append(&mut self, batch: &SampleBatch<'_>, stacks: Option<&[u32]>, counts: &mut Counts) {
+        counts.profiles += batch.profiles.len() as u64;
+        counts.samples += batch.stacks.len() as u64;
+        // Whole runs are copied at once; mostly the batch is one.
+        for run in batch.profiles.chunk_by(|a, b| !self.seen.contains(&a.id) && !self.seen.contains(&b.id)) {
+            if self.seen.contains(&run[0].id) {
+                counts.duplicates += run.len() as u64;
+            } else {
+                copy(&mut self.rows, batch, run, stacks).unwrap_or_else(|| self.is_too_large = true);
+            }
+        }
+    }
+}
+
+/// Adds consecutive profiles of a batch; `None` if samples can no longer be numbered.
+fn copy(rows: &mut SeriesRows, batch: &SampleBatch<'_>, run: &[ProfileRow], stacks: Option<&[u32]>) -> Option<()> {
+    let (first, last) = (run.first()?, run.last()?);
+    let range = first.samples_start as usize..last.samples_end as usize;
+    let start = u32::try_from(rows.stacks.len()).ok()?;
+    let end = u32::try_from(rows.stacks.len() + range.len()).ok()?;
+    rows.profiles.extend(run.iter().map(|row| ProfileRow {
+        samples_start: start + (row.samples_start - first.samples_start),
+        samples_end: start + (row.samples_end - first.samples_start),
+        ..*row
+    }));
+    match stacks {
+        None => rows.stacks.extend_from_slice(&batch.stacks[range.clone()]),
+        Some(new) => rows.stacks.extend(batch.stacks[range.clone()].iter().map(|stack| new[*stack as usize])),
+    }
+    rows.values.extend_from_slice(&batch.values[range.clone()]);
+    extend(&mut rows.spans, batch.spans.get(range.clone()), start as usize, end as usize, 0);
+    extend(&mut rows.traces, batch.traces.get(range), start as usize, end as usize, [0; 16]);
+    Some(())
+}
+
+/// A column that is empty while no sample has a value.
+fn extend<T: Copy>(column: &mut Vec<T>, more: Option<&[T]>, start: usize, end: usize, none: T) {
+    if let Some(more) = more.filter(|more| !more.is_empty()) {
+        column.resize(start, none);
+        column.extend_from_slice(more);
+    }
+    if !column.is_empty() {
+        column.resize(end, none);
+    }
+}
