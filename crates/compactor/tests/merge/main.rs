@@ -3,6 +3,8 @@
 
 mod world;
 
+use std::time::Duration;
+
 use flamelake_compactor::Job;
 use flamelake_object_storage::faulty::{Fault, Operation};
 use flamelake_testkit::seeded_rng;
@@ -94,6 +96,26 @@ async fn a_failure_at_any_write_loses_and_doubles_nothing() {
                 assert_eq!(world.state().await.blocks.len(), 1);
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_dropped_at_any_write_loses_and_doubles_nothing() {
+    let mut rng = seeded_rng("a_merge_dropped_at_any_write_loses_and_doubles_nothing");
+    for (operation, skip) in (0..8).map(|skip| (Operation::Put, skip)).chain([(Operation::Create, 0)]) {
+        let world = World::new(1 << 30);
+        for _ in 0..3 {
+            world.add(random_block(&mut rng), 0).await;
+        }
+        let before = world.answers().await;
+        world.faults.plan(operation, "", skip, 1, Fault::Hang);
+        // Time stands still but for what hangs.
+        let dropped = tokio::time::timeout(Duration::from_secs(1), world.compactor.compact_tenant(&world.tenant)).await;
+        assert!(dropped.is_err(), "{operation:?} {skip} hangs");
+        check(&world.answers().await, &before, &format!("{operation:?} {skip}"));
+        world.compactor.compact_tenant(&world.tenant).await.unwrap();
+        check(&world.answers().await, &before, &format!("{operation:?} {skip}, then again"));
+        assert_eq!(world.state().await.blocks.len(), 1);
     }
 }
 
