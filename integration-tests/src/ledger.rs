@@ -36,6 +36,11 @@ pub struct Pushers {
 impl Pushers {
     /// Lets several clients push; the first `retrying` of them send the same bytes until these are acknowledged.
     pub fn start(server: &Server, retrying: usize) -> Self {
+        Self::over(&[server.client()], retrying)
+    }
+
+    /// The same over several entrances, which take turns.
+    pub fn over(entrances: &[Client], retrying: usize) -> Self {
         let ledger = Arc::new(Ledger {
             range: Range::around_now(),
             sent: Mutex::default(),
@@ -43,7 +48,10 @@ impl Pushers {
             stop: AtomicBool::new(false),
         });
         let start_ns = now_ns() - 1_200_000_000_000;
-        let client = |n| tokio::spawn(Arc::clone(&ledger).push(server.client(), n, n < retrying, start_ns));
+        let client = |n: usize| {
+            let entrance = entrances[n % entrances.len()].clone();
+            tokio::spawn(Arc::clone(&ledger).push(entrance, n, n < retrying, start_ns))
+        };
         let clients = (0..CLIENTS).map(client).collect();
         Self { ledger, clients }
     }

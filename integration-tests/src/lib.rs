@@ -7,6 +7,7 @@
 
 pub mod server;
 pub mod client;
+pub mod cluster;
 pub mod answers;
 pub mod pushes;
 pub mod faults;

@@ -208,6 +208,22 @@ impl Server {
         Ok(())
     }
 
+    /// SIGSTOP: it keeps its connections and answers nobody.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let sent = Command::new("kill").args([signal, &self.pid()?.to_string()]).status()?;
+        ensure!(sent.success(), "kill {signal} failed");
+        Ok(())
+    }
+
     /// SIGTERM, and waits for its end.
     pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let mut child = self.child.take().context("the server does not run")?;

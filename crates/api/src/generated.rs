@@ -46,6 +46,13 @@ pub mod flamelake {
             include!(concat!(env!("OUT_DIR"), "/flamelake.ingester.v1.rs"));
         }
     }
+    /// Packages `flamelake.member.*`.
+    pub mod member {
+        /// Package `flamelake.member.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.member.v1.rs"));
+        }
+    }
     /// Packages `flamelake.query.*`.
     pub mod query {
         /// Package `flamelake.query.v1`.

@@ -92,25 +92,42 @@ impl<T: ?Sized> std::fmt::Debug for Member<T> {
     }
 }
 
+/// Everyone who may hold rows that no block holds, alive or not, at one epoch of the ring.
+#[derive(Clone, Debug)]
+pub struct IngesterSet {
+    /// Counts the changes of membership; 0 without a ring.
+    pub epoch: u64,
+    /// A query must hear from all of them.
+    pub members: Vec<Member<dyn IngesterApi>>,
+}
+
 /// The ingesters of a cluster, as the ring has them at this moment.
+#[async_trait]
 pub trait Ingesters: Send + Sync {
-    /// Everyone who may hold rows that no block holds, alive or not: a query must hear from all of them.
-    fn all(&self) -> Vec<Member<dyn IngesterApi>>;
+    /// Whom a query asks.
+    fn all(&self) -> IngesterSet;
     /// Who takes frames of a service, the owner first. Empty if nobody does.
     fn for_service(&self, tenant: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>>;
+    /// Returns once the ring of this process is as new as `epoch`, which somebody else has noted; `unavailable` if it does not come.
+    async fn catch_up(&self, epoch: u64) -> Result<(), StatusError>;
 }
 
 /// A process without a ring: its own role is the only one.
 #[derive(Clone, Debug)]
 pub struct Alone(pub Member<dyn IngesterApi>);
 
+#[async_trait]
 impl Ingesters for Alone {
-    fn all(&self) -> Vec<Member<dyn IngesterApi>> {
-        vec![self.0.clone()]
+    fn all(&self) -> IngesterSet {
+        IngesterSet { epoch: 0, members: vec![self.0.clone()] }
     }
 
     fn for_service(&self, _tenant: &TenantId, _service_name: &str) -> Vec<Member<dyn IngesterApi>> {
-        self.all()
+        vec![self.0.clone()]
+    }
+
+    async fn catch_up(&self, _epoch: u64) -> Result<(), StatusError> {
+        Ok(())
     }
 }
 

@@ -97,7 +97,10 @@ fn results() -> Vec<PartialResult> {
 }
 
 fn answer(result: PartialResult) -> PartialAnswer {
-    PartialAnswer { result, stats: QueryStats { samples: 1, profiles: 2, set_aside: vec!["X: cut".to_owned()] } }
+    PartialAnswer {
+        result,
+        stats: QueryStats { samples: 1, profiles: 2, set_aside: vec!["X: cut".to_owned()], ring_epoch: 7 },
+    }
 }
 
 /// For comparison: trees by their nodes, everything else as it is.

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_config::Limits;
-use flamelake_distributor::{Distributor, DistributorConfig, DistributorDeps, PushBatch, PushSeries, RawProfile};
+use flamelake_distributor::{
+    Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile,
+};
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_testkit::profile::gunzip;
@@ -37,6 +39,7 @@ fn distributor() -> Arc<Distributor> {
         clock: FakeClock::default().shared(),
         limits: Arc::new(Arc::new(limits)),
         ingester: Arc::new(Nowhere),
+        distributors: Distributors::alone(),
         registry: prometheus::Registry::new(),
     };
     Distributor::new(DistributorConfig::default(), deps).expect("a fresh registry")

@@ -24,4 +24,4 @@ pub use config::DistributorConfig;
 pub use error::{PushError, Reason};
 pub use route::RoutedIngesters;
 pub use rpc::register;
-pub use service::{Distributor, DistributorDeps};
+pub use service::{Distributor, DistributorDeps, Distributors};

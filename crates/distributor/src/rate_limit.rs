@@ -7,6 +7,8 @@ use flamelake_model::TenantId;
 use flamelake_runtime::clock::SharedClock;
 use parking_lot::Mutex;
 
+use crate::service::Distributors;
+
 /// Full buckets of idle tenants are thrown away when there are more than this.
 const TENANTS_MAX: usize = 10_000;
 
@@ -14,6 +16,7 @@ const TENANTS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     clock: SharedClock,
+    distributors: Distributors,
     buckets: Mutex<HashMap<TenantId, Bucket>>,
 }
 
@@ -40,8 +43,8 @@ impl Rate {
 }
 
 impl RateLimiter {
-    pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { clock, buckets: Mutex::default() }
+    pub(crate) fn new(clock: SharedClock, distributors: Distributors) -> Self {
+        Self { clock, distributors, buckets: Mutex::default() }
     }
 
     /// Takes `bytes` from the tenant's bucket if they are in it. More than a burst never passes.
@@ -49,6 +52,9 @@ impl RateLimiter {
         if rate.bytes_per_second <= 0.0 {
             return true;
         }
+        // A tenant's pushes are spread over all distributors. The burst is not divided: one request must fit wherever it comes.
+        let share = (self.distributors.0)().max(1) as f64;
+        let rate = Rate { bytes_per_second: rate.bytes_per_second / share, ..rate };
         let now = self.clock.monotonic();
         let mut buckets = self.buckets.lock();
         if buckets.len() >= TENANTS_MAX && !buckets.contains_key(tenant) {
@@ -88,7 +94,7 @@ mod tests {
     #[test]
     fn the_bucket_empties_and_fills_with_time() {
         let clock = FakeClock::default();
-        let limiter = RateLimiter::new(Arc::new(clock.clone()));
+        let limiter = RateLimiter::new(Arc::new(clock.clone()), Distributors::alone());
         let tenant = TenantId::anonymous();
         assert!(limiter.allow(&tenant, RATE, 2), "starts full");
         assert!(!limiter.allow(&tenant, RATE, 1));
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn tenants_have_buckets_of_their_own_and_zero_is_off() {
-        let limiter = RateLimiter::new(FakeClock::default().shared());
+        let limiter = RateLimiter::new(FakeClock::default().shared(), Distributors::alone());
         let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
         assert!(limiter.allow(&a, RATE, 2) && !limiter.allow(&a, RATE, 2));
         assert!(limiter.allow(&b, RATE, 2));
@@ -110,9 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_divided_among_the_distributors_and_the_burst_is_not() {
+        let clock = FakeClock::default();
+        let limiter = RateLimiter::new(Arc::new(clock.clone()), Distributors(Arc::new(|| 4)));
+        let tenant = TenantId::anonymous();
+        assert!(limiter.allow(&tenant, RATE, 2), "a whole burst");
+        clock.advance(Duration::from_millis(500));
+        assert!(!limiter.allow(&tenant, RATE, 1), "a quarter of four a second");
+        clock.advance(Duration::from_millis(500));
+        assert!(limiter.allow(&tenant, RATE, 1));
+    }
+
+    #[test]
     fn idle_tenants_are_forgotten() {
         let clock = FakeClock::default();
-        let limiter = RateLimiter::new(Arc::new(clock.clone()));
+        let limiter = RateLimiter::new(Arc::new(clock.clone()), Distributors::alone());
         for number in 0..TENANTS_MAX {
             assert!(limiter.allow(&TenantId::parse(&number.to_string()).unwrap(), RATE, 1));
         }

@@ -171,7 +171,7 @@ impl IngesterApi for RoutedIngesters {
     }
 
     async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
-        let members = self.members.all();
+        let members = self.members.all().members;
         let flushed = join_all(members.iter().map(|member| member.api.flush(tenant.clone()))).await;
         flushed.into_iter().collect()
     }

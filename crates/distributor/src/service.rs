@@ -13,6 +13,23 @@ use crate::metrics::Metrics;
 use crate::prepare::Workers;
 use crate::rate_limit::RateLimiter;
 
+/// Counts the distributors that share a tenant's rate now; 0 counts as one.
+#[derive(Clone)]
+pub struct Distributors(pub Arc<dyn Fn() -> usize + Send + Sync>);
+
+impl Distributors {
+    /// This one has all of it.
+    pub fn alone() -> Self {
+        Self(Arc::new(|| 1))
+    }
+}
+
+impl std::fmt::Debug for Distributors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Distributors({})", (self.0)())
+    }
+}
+
 /// What a distributor needs from others.
 #[derive(Clone)]
 pub struct DistributorDeps {
@@ -22,6 +39,8 @@ pub struct DistributorDeps {
     pub limits: Arc<dyn LimitsSource>,
     /// Who makes frames durable.
     pub ingester: Arc<dyn IngesterApi>,
+    /// Among whom a tenant's rate is divided.
+    pub distributors: Distributors,
     /// Where metrics are registered.
     pub registry: Registry,
 }
@@ -46,11 +65,11 @@ pub struct Distributor {
 impl Distributor {
     /// Builds it; fails only if its metrics are registered already.
     pub fn new(config: DistributorConfig, deps: DistributorDeps) -> Result<Arc<Self>, prometheus::Error> {
-        let DistributorDeps { clock, limits, ingester, registry } = deps;
+        let DistributorDeps { clock, limits, ingester, distributors, registry } = deps;
         let metrics = Metrics::register(&registry)?;
         let workers = Workers::new(
             config.decode_threads,
-            RateLimiter::new(Arc::clone(&clock)),
+            RateLimiter::new(Arc::clone(&clock), distributors),
             Arc::clone(&clock),
             metrics.clone(),
         );

@@ -21,7 +21,8 @@ use serde_json::json;
 pub(crate) struct Admin {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) registry: Registry,
-    pub(crate) ingester: Arc<dyn IngesterApi>,
+    /// The ingester of this process.
+    pub(crate) ingester: Option<Arc<dyn IngesterApi>>,
     /// The resolved configuration, what differs from the defaults, and the defaults, as YAML without secrets.
     pub(crate) config: Arc<ConfigTexts>,
 }
@@ -99,6 +100,9 @@ struct FlushScope {
 async fn flush(State(admin): State<Admin>, Query(scope): Query<FlushScope>) -> Result<Response, HttpError> {
     let tenant = scope.tenant.as_deref().map(TenantId::parse).transpose();
     let tenant = tenant.map_err(|error| StatusError::invalid_argument(error.to_string()))?;
-    admin.ingester.flush(tenant).await?;
+    let Some(ingester) = &admin.ingester else {
+        return Err(StatusError::unimplemented("no ingester runs in this process: ask one that --target names").into());
+    };
+    ingester.flush(tenant).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

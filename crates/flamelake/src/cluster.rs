@@ -1,49 +1,101 @@
-//! This process as a member of the ring: who it is, when it joins, and how it goes.
+//! This process as a member of the ring: who it is, when it joins, and how it goes (architecture section 6).
 
+mod gate;
+mod members;
+mod note;
+mod recovery;
+mod registration;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use flamelake_ring::{Instance, MemberId, Membership, Ring, RingConfig, RingDeps, RingHandle, Role, State};
+use anyhow::{Context as _, ensure};
+use flamelake_ingester::Ingester;
+use flamelake_ring::{Instance, MemberId, Ring, RingConfig, RingDeps, RingHandle, Role, State};
+use flamelake_rpc::peer::Peers;
 use flamelake_runtime::clock::SharedClock;
 use prometheus::Registry;
 use tracing::warn;
 use ulid::Ulid;
 
 use crate::config::ServerSettings;
+use crate::target::Roles;
+use gate::Gate;
+pub(crate) use gate::Gated;
+pub(crate) use members::RingMembers;
+pub(crate) use note::member_service;
+pub(crate) use recovery::Recoverer;
+pub(crate) use registration::Registration;
 
 /// Name of the only ingester of a process without a ring.
 const ALONE: &str = "all";
 /// A process that stops tells the others for no longer than this; then its lease tells them.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// An ingester that leaves commits what it has for no longer than this; then a peer does.
+const COMMIT_WITHIN: Duration = Duration::from_secs(120);
+/// Who has left answers queries that began before for so long.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The ring, and this process in it.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     ring: Ring,
-    membership: Membership,
+    instance: Instance,
+    members: Arc<RingMembers>,
+    registration: Arc<Registration>,
+    gate: Gate,
+    peers: Peers,
+    leaves: bool,
     clock: SharedClock,
 }
 
 impl Cluster {
-    /// Registers as JOINING; call it once older logs are replayed. Waits for etcd as long as it takes.
-    pub(crate) async fn join(
+    /// Reads who is a member. Waits for etcd as long as it takes.
+    pub(crate) async fn open(
         settings: &ServerSettings,
+        roles: &Roles,
         log_url: &str,
         clock: &SharedClock,
         registry: &Registry,
     ) -> anyhow::Result<Self> {
-        let deps = RingDeps { clock: SharedClock::clone(clock), registry: registry.clone() };
-        let ring = Ring::open(settings.ring.clone(), deps).await?;
+        let has_etcd = !settings.ring.etcd.endpoints.is_empty();
+        ensure!(
+            !has_etcd || settings.grpc_listen_port != 0,
+            "server.grpc-listen-port is 0: the other members could not reach this process"
+        );
         let instance = Instance {
             id: member_id(&settings.ring)?,
             incarnation: Ulid::new(),
-            roles: Role::ALL.to_vec(),
+            roles: roles.to_vec(),
             address: address(settings)?,
             zone: settings.ring.instance_zone.clone(),
-            log_url: Some(log_url.to_owned()),
+            log_url: roles.has(Role::Ingester).then(|| log_url.to_owned()),
         };
-        let membership = ring.join(instance, State::Joining).await?;
-        Ok(Self { ring, membership, clock: SharedClock::clone(clock) })
+        let deps = RingDeps { clock: SharedClock::clone(clock), registry: registry.clone() };
+        let ring = Ring::open(settings.ring.clone(), deps).await?;
+        let (peers, gate) = (Peers::new(settings.peers.clone()), Gate::default());
+        let members = RingMembers::new(ring.handle(), instance.id.clone(), peers.clone(), SharedClock::clone(clock));
+        let registration = Registration::new(
+            ring.handle(),
+            instance.id.clone(),
+            instance.incarnation,
+            gate.clone(),
+            peers.clone(),
+            SharedClock::clone(clock),
+            settings.ring.lease_ttl,
+        );
+        // A log on a disk of its own waits there for the next start.
+        let leaves = has_etcd && settings.ring.unregister_on_shutdown && !log_url.starts_with("file:");
+        Ok(Self {
+            ring,
+            instance,
+            members: Arc::new(members),
+            registration: Arc::new(registration),
+            gate,
+            peers,
+            leaves,
+            clock: SharedClock::clone(clock),
+        })
     }
 
     /// For whoever looks things up.
@@ -51,39 +103,93 @@ impl Cluster {
         self.ring.handle()
     }
 
-    /// Takes work from now on.
-    pub(crate) async fn activate(&self) -> anyhow::Result<()> {
-        Ok(self.membership.set_state(State::Active).await?)
+    /// The name of this process.
+    pub(crate) fn own_id(&self) -> &MemberId {
+        &self.instance.id
+    }
+
+    /// Whom its roles call.
+    pub(crate) fn members(&self) -> Arc<RingMembers> {
+        Arc::clone(&self.members)
+    }
+
+    /// What registers its ingester again.
+    pub(crate) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
+    }
+
+    /// The door of its ingester.
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// Connections to the others.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Registers, tells everybody, and takes work from then on. Call it once older logs are replayed and the internal port answers.
+    pub(crate) async fn join(&self) -> anyhow::Result<()> {
+        let membership = self.ring.join(self.instance.clone(), State::Joining).await?;
+        self.registration.begin(membership).await;
+        Ok(())
     }
 
     /// Ends when another process has taken this one's id.
     pub(crate) async fn superseded(&self) {
-        self.membership.superseded().await;
+        self.registration.superseded().await;
     }
 
     /// Takes no new work; the others send it elsewhere.
     pub(crate) async fn retire(&self) {
-        self.bounded("tell that this process leaves", self.membership.set_state(State::Leaving)).await;
+        self.gate.shut();
+        bounded(&self.clock, "tell that this process leaves", TELL_WITHIN, self.registration.set_state(State::Leaving))
+            .await;
     }
 
-    /// The last thing: its log may hold rows that no block covers, so it stays a member until it is back or a peer has recovered it.
+    /// Leaves for good if it can: commits what the ingester holds, closes its log, and is no member any more. Else it stays one, and its
+    /// log is read by the next start or by a peer.
+    pub(crate) async fn leave(&self, ingester: Option<&Arc<Ingester>>) {
+        if !self.leaves {
+            return;
+        }
+        if let Some(ingester) = ingester
+            && !bounded(&self.clock, "commit everything before leaving", COMMIT_WITHIN, ingester.finish()).await
+        {
+            return;
+        }
+        if bounded(&self.clock, "leave the ring", TELL_WITHIN, self.registration.leave()).await {
+            self.clock.sleep(LINGER).await;
+        }
+    }
+
+    /// The last thing: who is a member still tells that it does not live.
     pub(crate) async fn part(self) {
-        let Self { ring, membership, clock } = self;
-        bounded(&clock, "tell that this process is gone", membership.pause()).await;
+        let Self { ring, registration, clock, .. } = self;
+        bounded(&clock, "tell that this process is gone", TELL_WITHIN, registration.pause()).await;
         ring.stop().await;
-    }
-
-    async fn bounded<E: std::fmt::Display>(&self, what: &str, work: impl Future<Output = Result<(), E>>) {
-        bounded(&self.clock, what, work).await;
     }
 }
 
-async fn bounded<E: std::fmt::Display>(clock: &SharedClock, what: &str, work: impl Future<Output = Result<(), E>>) {
+/// True if it was done.
+async fn bounded<E: std::fmt::Display>(
+    clock: &SharedClock,
+    what: &str,
+    within: Duration,
+    work: impl Future<Output = Result<(), E>>,
+) -> bool {
     tokio::select! {
-        outcome = work => if let Err(error) = outcome {
-            warn!(%error, "could not {what}; the lease will");
+        outcome = work => match outcome {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%error, "could not {what}");
+                false
+            }
         },
-        () = clock.sleep(TELL_WITHIN) => warn!("could not {what} in {TELL_WITHIN:?}; the lease will"),
+        () = clock.sleep(within) => {
+            warn!("could not {what} in {within:?}");
+            false
+        }
     }
 }
 

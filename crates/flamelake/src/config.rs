@@ -5,7 +5,9 @@ use flamelake_config::ByteSize;
 flamelake_config::section! {
     /// Server: which roles run here, where they listen, and who is who.
     pub struct ServerSettings {
-        /// Which roles run in this process. `all` is the whole system; others come with the cluster.
+        /// Roles of this process, with commas: `all`, or `distributor`, `ingester`, `store-gateway`, `querier`, `compactor`, or the groups
+        /// `write` (distributor, ingester), `read` (querier), `backend` (store-gateway, compactor). Fewer than all need
+        /// `ring.etcd.endpoints`.
         "target" => pub target: String = "all".to_owned(),
         /// Address of the public port: Connect, gRPC, gRPC-Web and HTTP. Empty = all interfaces.
         "server.http-listen-address" => pub http_listen_address: String = String::new(),
@@ -13,7 +15,7 @@ flamelake_config::section! {
         "server.http-listen-port" => pub http_listen_port: u16 = 4040,
         /// Address of the internal gRPC port. Empty = all interfaces.
         "server.grpc-listen-address" => pub grpc_listen_address: String = String::new(),
-        /// The internal gRPC port (health and reflection today). 0 = none.
+        /// The internal gRPC port, where the members of a cluster call each other. 0 = none (only without `ring.etcd.endpoints`).
         "server.grpc-listen-port" => pub grpc_listen_port: u16 = 9095,
         /// Bytes of request bodies in memory at the same time, for each port; more is refused with `unavailable`. At least the largest
         /// body allowed.
@@ -33,6 +35,8 @@ flamelake_config::section! {
             pub ingester: flamelake_ingester::IngesterConfig,
             /// The log.
             pub journal: flamelake_journal::JournalConfig,
+            /// Calls between members of the cluster.
+            pub peers: flamelake_rpc::peer::PeerConfig,
             /// Who is a member of the cluster.
             pub ring: flamelake_ring::RingConfig,
             /// Lists of blocks.

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::admin::{Admin, ConfigTexts, routes};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
 use crate::open_files;
-use crate::target;
+use crate::target::Roles;
 use crate::wiring::{self, System};
 
 /// How often the file of tenants' limits is looked at.
@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Result<()> {
-    target::check(&settings.target)?;
+    let roles = Roles::parse(&settings.target, !settings.ring.etcd.endpoints.is_empty())?;
     let _telemetry = flamelake_telemetry::init(&settings.telemetry)?;
     let clock = SystemClock::shared();
     let started = clock.monotonic();
@@ -51,8 +51,8 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
             Some(Server::bind(&address(&settings.grpc_listen_address, port), config.clone(), metrics.clone()).await?)
         }
     };
-    let system = wiring::build(&settings, &clock, &registry).await.context("start")?;
-    let cluster = Cluster::join(&settings, &wiring::log_url(&settings), &clock, &registry).await?;
+    let cluster = Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?;
+    let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     let health = Health::new();
     let texts = ConfigTexts {
         all: show(&settings, values, Show::All),
@@ -62,7 +62,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let admin = Admin {
         readiness: Arc::clone(&readiness),
         registry,
-        ingester: Arc::clone(&system.ingester) as _,
+        ingester: system.ingester.clone().map(|ingester| ingester as _),
         config: Arc::new(texts),
     };
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
@@ -76,14 +76,15 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         .reflection(FILE_DESCRIPTOR_SET);
     let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let internal_app = App::new().health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let internal_app = system.serve(internal_app, &cluster, &clock);
     let internal_app = internal_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
 
     let stop = CancellationToken::new();
     let address = public.local_addr();
     let mut ports = vec![tokio::spawn(public.run(app, stop.clone()))];
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
-    let background = background(&system, &clock, &stop);
-    cluster.activate().await?;
+    let background = background(&system, &cluster, &clock, &stop);
+    cluster.join().await?;
     readiness.set("start", true);
     health.set("", true);
     let took = clock.monotonic().saturating_sub(started);
@@ -97,11 +98,14 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     readiness.set("start", false);
     health.set("", false);
     cluster.retire().await;
+    cluster.leave(system.ingester.as_ref()).await;
     stop.cancel();
     for port in ports {
         port.await.context("a port ended by panic")?;
     }
-    system.ingester.stop().await;
+    if let Some(ingester) = &system.ingester {
+        ingester.stop().await;
+    }
     for task in background {
         task.await.context("a background task ended by panic")?;
     }
@@ -110,11 +114,24 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     Ok(())
 }
 
-fn background(system: &System, clock: &SharedClock, stop: &CancellationToken) -> Vec<tokio::task::JoinHandle<()>> {
-    let (compactor, token) = (Arc::clone(&system.compactor), stop.clone());
-    let cleanup = tokio::spawn(async move { compactor.run(token).await });
+fn background(
+    system: &System,
+    cluster: &Cluster,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    if let Some(compactor) = system.compactor.clone() {
+        let token = stop.clone();
+        tasks.push(tokio::spawn(async move { compactor.run(token).await }));
+    }
+    if let Some(ingester) = system.ingester.clone() {
+        let (ring, own) = (cluster.handle(), cluster.own_id().clone());
+        let recoverer = Recoverer { ring, own, ingester, members: cluster.members(), clock: Arc::clone(clock) };
+        tasks.push(tokio::spawn(recoverer.run(stop.clone())));
+    }
     let (limits, clock, token) = (Arc::clone(&system.limits), Arc::clone(clock), stop.clone());
-    let reload = tokio::spawn(async move {
+    tasks.push(tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
@@ -128,8 +145,8 @@ fn background(system: &System, clock: &SharedClock, stop: &CancellationToken) ->
                 }
             }
         }
-    });
-    vec![cleanup, reload]
+    }));
+    tasks
 }
 
 fn address(host: &str, port: u16) -> String {

@@ -1,108 +1,222 @@
-//! The one place that builds roles and hands them to each other. In `all` they meet in memory, through the traits of `api::roles`.
+//! The one place that builds roles and hands them to each other. Roles of one process meet in memory, those of a cluster over gRPC, always
+//! through the traits of `api::roles`.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use flamelake_api::roles::{Alone, IngesterApi, Member, StoreGatewayApi};
+use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
-use flamelake_compactor::{Compactor, CompactorDeps, OwnsAll};
+use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll};
 use flamelake_config::{LimitsSource, TenantLimits};
-use flamelake_distributor::{Distributor, DistributorDeps};
-use flamelake_ingester::{Ingester, IngesterDeps};
+use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RoutedIngesters};
+use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_object_storage::{Bucket, BucketDeps};
-use flamelake_querier::{Querier, QuerierDeps};
-use flamelake_rpc::RpcRouter;
+use flamelake_querier::{Querier, QuerierDeps, ShardedGateways};
+use flamelake_ring::Role;
+use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
-use flamelake_store_gateway::{StoreGateway, StoreGatewayDeps};
+use flamelake_store_gateway::{StoreGateway, StoreGatewayDeps, store_gateway_service};
 use prometheus::Registry;
 
-use crate::cluster::member_id;
+use crate::cluster::{Cluster, Gated, member_service};
 use crate::config::ServerSettings;
+use crate::target::Roles;
 
 /// Everything that runs in this process.
 pub(crate) struct System {
+    /// Methods of the public port.
     pub(crate) rpc: RpcRouter,
-    pub(crate) ingester: Arc<Ingester>,
-    pub(crate) compactor: Arc<Compactor>,
+    pub(crate) ingester: Option<Arc<Ingester>>,
+    pub(crate) compactor: Option<Arc<Compactor>>,
     pub(crate) limits: Arc<TenantLimits>,
+    ingester_api: Option<Arc<dyn IngesterApi>>,
+    gateway: Option<Arc<dyn StoreGatewayApi>>,
 }
 
-/// Builds all roles; when it returns, older logs are replayed and the roles can answer.
+impl System {
+    /// What the other members of the cluster call.
+    pub(crate) fn serve(&self, app: App, cluster: &Cluster, clock: &SharedClock) -> App {
+        let bytes_max = cluster.peers().config().message_bytes_max.as_usize();
+        let mut app = app.grpc(member_service(cluster.handle(), Arc::clone(clock)));
+        if let Some(ingester) = &self.ingester_api {
+            app = app.grpc(ingester_service(Arc::clone(ingester), bytes_max));
+        }
+        if let Some(gateway) = &self.gateway {
+            app = app.grpc(store_gateway_service(Arc::clone(gateway), bytes_max));
+        }
+        app
+    }
+}
+
+/// What all builders below take.
+struct Parts<'a> {
+    settings: &'a ServerSettings,
+    roles: &'a Roles,
+    cluster: &'a Cluster,
+    clock: &'a SharedClock,
+    registry: &'a Registry,
+    limits: Arc<dyn LimitsSource>,
+}
+
+/// Where blocks lie and which are live.
+#[derive(Clone)]
+struct Store {
+    bucket: Bucket,
+    catalog: Arc<CatalogStore>,
+}
+
+/// Builds the roles of this process; when it returns, older logs are replayed and the roles can answer.
 pub(crate) async fn build(
     settings: &ServerSettings,
+    roles: &Roles,
+    cluster: &Cluster,
     clock: &SharedClock,
     registry: &Registry,
 ) -> anyhow::Result<System> {
     let limits_file = Some(&settings.runtime_config_file).filter(|file| !file.is_empty()).map(Into::into);
     let limits = Arc::new(TenantLimits::open(settings.limits.clone(), limits_file)?);
     let source: Arc<dyn LimitsSource> = Arc::clone(&limits) as Arc<dyn LimitsSource>;
-    let bucket = Bucket::open(&settings.storage, BucketDeps::new(Arc::clone(clock), registry))?;
-    bucket.probe_put_if_absent().await.context("check the store")?;
-    let catalog = Arc::new(CatalogStore::new(bucket.clone(), Arc::clone(clock), settings.catalog.clone(), registry));
-    let ingester = Arc::new(ingester(settings, &bucket, &catalog, clock, registry).await?);
-    let ingester_api: Arc<dyn IngesterApi> = Arc::clone(&ingester) as Arc<dyn IngesterApi>;
-    let gateway: Arc<dyn StoreGatewayApi> = Arc::new(StoreGateway::new(
-        settings.store_gateway.clone(),
-        StoreGatewayDeps { bucket: bucket.clone(), clock: Arc::clone(clock), registry: registry.clone() },
-    ));
-    let querier = Querier::new(
-        settings.querier.clone(),
-        QuerierDeps {
-            ingesters: Arc::new(Alone(Member {
-                name: member_id(&settings.ring)?.to_string(),
-                api: Arc::clone(&ingester_api),
-            })),
-            gateways: gateway,
-            catalog: Arc::clone(&catalog),
-            limits: Arc::clone(&source),
-            clock: Arc::clone(clock),
-            registry: registry.clone(),
-        },
-    );
-    let distributor = Distributor::new(
-        settings.distributor.clone(),
-        DistributorDeps {
-            clock: Arc::clone(clock),
-            limits: Arc::clone(&source),
-            ingester: ingester_api,
-            registry: registry.clone(),
-        },
-    )?;
-    let compactor = Arc::new(Compactor::new(
-        settings.compactor.clone(),
-        CompactorDeps {
-            bucket: bucket.clone(),
-            catalog,
-            ownership: Arc::new(OwnsAll),
-            limits: source,
-            clock: Arc::clone(clock),
-            registry: registry.clone(),
-        },
-    )?);
-    let body_bytes_max = body_bytes_max(limits.defaults().ingestion_body_limit_mb);
-    let rpc = flamelake_distributor::register(querier.rpc(), distributor, body_bytes_max);
-    Ok(System { rpc, ingester, compactor, limits })
+    let parts = Parts { settings, roles, cluster, clock, registry, limits: source };
+    let mut system =
+        System { rpc: RpcRouter::new(), ingester: None, compactor: None, limits, ingester_api: None, gateway: None };
+    if [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor].into_iter().any(|role| roles.has(role)) {
+        let store = parts.store().await?;
+        if roles.has(Role::Ingester) {
+            let ingester = Arc::new(parts.ingester(&store).await?);
+            let api = parts.gated(Arc::clone(&ingester) as Arc<dyn IngesterApi>);
+            cluster.members().set_ingester(Arc::clone(&api));
+            (system.ingester, system.ingester_api) = (Some(ingester), Some(api));
+        }
+        if roles.has(Role::StoreGateway) {
+            let gateway = parts.gateway(&store);
+            cluster.members().set_gateway(Arc::clone(&gateway));
+            system.gateway = Some(gateway);
+        }
+        if roles.has(Role::Querier) {
+            system.rpc = parts.querier(&store, &system).rpc();
+        }
+        if roles.has(Role::Compactor) {
+            system.compactor = Some(Arc::new(parts.compactor(store)?));
+        }
+    }
+    if roles.has(Role::Distributor) {
+        let distributor = parts.distributor(&system)?;
+        let body_bytes_max = body_bytes_max(system.limits.defaults().ingestion_body_limit_mb);
+        system.rpc = flamelake_distributor::register(system.rpc, distributor, body_bytes_max);
+    }
+    Ok(system)
 }
 
-async fn ingester(
-    settings: &ServerSettings,
-    bucket: &Bucket,
-    catalog: &Arc<CatalogStore>,
-    clock: &SharedClock,
-    registry: &Registry,
-) -> anyhow::Result<Ingester> {
-    let journal = JournalConfig { url: log_url(settings), ..settings.journal.clone() };
-    let logs = open_log_store(&journal, bucket, Arc::clone(clock), registry)?;
-    let deps = IngesterDeps {
-        bucket: bucket.clone(),
-        logs,
-        catalog: Arc::clone(catalog),
-        clock: Arc::clone(clock),
-        registry: registry.clone(),
-    };
-    Ok(Ingester::start(member_id(&settings.ring)?.as_str(), settings.ingester.clone(), journal, deps).await?)
+impl Parts<'_> {
+    fn has_etcd(&self) -> bool {
+        !self.settings.ring.etcd.endpoints.is_empty()
+    }
+
+    async fn store(&self) -> anyhow::Result<Store> {
+        let bucket = Bucket::open(&self.settings.storage, BucketDeps::new(Arc::clone(self.clock), self.registry))?;
+        // Who only reads need not be allowed to write.
+        if self.roles.has(Role::Ingester) || self.roles.has(Role::Compactor) {
+            bucket.probe_put_if_absent().await.context("check the store")?;
+        }
+        let config = self.settings.catalog.clone();
+        let catalog = CatalogStore::new(bucket.clone(), Arc::clone(self.clock), config, self.registry);
+        Ok(Store { bucket, catalog: Arc::new(catalog) })
+    }
+
+    async fn ingester(&self, store: &Store) -> anyhow::Result<Ingester> {
+        let settings = self.settings;
+        let journal = JournalConfig { url: log_url(settings), ..settings.journal.clone() };
+        let logs = open_log_store(&journal, &store.bucket, Arc::clone(self.clock), self.registry)?;
+        let deps = IngesterDeps {
+            bucket: store.bucket.clone(),
+            logs,
+            catalog: Arc::clone(&store.catalog),
+            registrar: self.cluster.registration(),
+            clock: Arc::clone(self.clock),
+            registry: self.registry.clone(),
+        };
+        Ok(Ingester::start(self.cluster.own_id().as_str(), settings.ingester.clone(), journal, deps).await?)
+    }
+
+    /// Without etcd nobody else asks, so the door is always open.
+    fn gated(&self, ingester: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
+        if !self.has_etcd() {
+            return ingester;
+        }
+        Arc::new(Gated { inner: ingester, gate: self.cluster.gate(), ring: self.cluster.handle() })
+    }
+
+    fn gateway(&self, store: &Store) -> Arc<dyn StoreGatewayApi> {
+        Arc::new(StoreGateway::new(
+            self.settings.store_gateway.clone(),
+            StoreGatewayDeps {
+                bucket: store.bucket.clone(),
+                clock: Arc::clone(self.clock),
+                registry: self.registry.clone(),
+            },
+        ))
+    }
+
+    fn querier(&self, store: &Store, system: &System) -> Querier {
+        let config = self.settings.querier.clone();
+        let (ingesters, gateways): (Arc<dyn Ingesters>, Arc<dyn StoreGatewayApi>) =
+            match (&system.ingester_api, &system.gateway) {
+                (Some(ingester), Some(gateway)) if !self.has_etcd() => {
+                    let name = self.cluster.own_id().to_string();
+                    (Arc::new(Alone(Member { name, api: Arc::clone(ingester) })), Arc::clone(gateway))
+                }
+                _ => {
+                    let gateways = ShardedGateways::new(self.cluster.members(), config.partial_results);
+                    (self.cluster.members(), Arc::new(gateways))
+                }
+            };
+        Querier::new(
+            config,
+            QuerierDeps {
+                ingesters,
+                gateways,
+                catalog: Arc::clone(&store.catalog),
+                limits: Arc::clone(&self.limits),
+                clock: Arc::clone(self.clock),
+                registry: self.registry.clone(),
+            },
+        )
+    }
+
+    fn distributor(&self, system: &System) -> anyhow::Result<Arc<Distributor>> {
+        let ingester: Arc<dyn IngesterApi> = match &system.ingester_api {
+            Some(ingester) if !self.has_etcd() => Arc::clone(ingester),
+            _ => Arc::new(RoutedIngesters::new(self.cluster.members(), self.registry)?),
+        };
+        let ring = self.cluster.handle();
+        Ok(Distributor::new(
+            self.settings.distributor.clone(),
+            DistributorDeps {
+                clock: Arc::clone(self.clock),
+                limits: Arc::clone(&self.limits),
+                ingester,
+                distributors: Distributors(Arc::new(move || ring.snapshot().usable(Role::Distributor))),
+                registry: self.registry.clone(),
+            },
+        )?)
+    }
+
+    fn compactor(&self, store: Store) -> anyhow::Result<Compactor> {
+        let ownership: Arc<dyn Ownership> = if self.has_etcd() { self.cluster.members() } else { Arc::new(OwnsAll) };
+        Ok(Compactor::new(
+            self.settings.compactor.clone(),
+            CompactorDeps {
+                bucket: store.bucket,
+                catalog: store.catalog,
+                ownership,
+                limits: Arc::clone(&self.limits),
+                clock: Arc::clone(self.clock),
+                registry: self.registry.clone(),
+            },
+        )?)
+    }
 }
 
 /// One folder is the whole state: without `log.url` the log lies beside the blocks.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flamelake_api::roles::{AppendRequest, IngesterApi as _};
 use flamelake_catalog::{CatalogConfig, CatalogStore};
-use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps};
+use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, NoRing};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_model::TenantId;
 use flamelake_object_storage::Bucket;
@@ -24,7 +24,7 @@ async fn ingester() -> Ingester {
     let interval = std::time::Duration::from_millis(1);
     let journal = JournalConfig { url: "bucket".to_owned(), flush_interval: interval, ..JournalConfig::default() };
     let logs = open_log_store(&journal, &bucket, Arc::clone(&clock), &Registry::new()).expect("a log in memory");
-    let deps = IngesterDeps { bucket, logs, catalog: Arc::new(catalog), clock, registry };
+    let deps = IngesterDeps { bucket, logs, catalog: Arc::new(catalog), registrar: Arc::new(NoRing), clock, registry };
     Ingester::start("bench", IngesterConfig::default(), journal, deps).await.expect("nothing to recover")
 }
 

@@ -20,4 +20,4 @@ mod rpc;
 pub use config::IngesterConfig;
 pub use error::IngesterError;
 pub use rpc::{IngesterRpc, RemoteIngester, ingester_service};
-pub use service::{Ingester, IngesterDeps};
+pub use service::{Ingester, IngesterDeps, NoRing, Registrar};

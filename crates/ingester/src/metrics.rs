@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) dedup_ids: IntGauge,
     pub(crate) log_damage_total: IntCounter,
     pub(crate) logs_reopened_total: IntCounter,
+    pub(crate) peers_recovered_total: IntCounter,
     pub(crate) blocks_adopted_total: IntCounter,
     pub(crate) flushes_total: IntCounter,
     pub(crate) flush_failures_total: IntCounter,
@@ -65,6 +66,10 @@ impl Metrics {
             logs_reopened_total: counter(
                 "flamelake_ingester_logs_reopened_total",
                 "Logs begun anew because the one before was sealed.",
+            )?,
+            peers_recovered_total: counter(
+                "flamelake_ingester_peers_recovered_total",
+                "Lost ingesters whose logs this one turned into blocks.",
             )?,
             blocks_adopted_total: counter(
                 "flamelake_ingester_blocks_adopted_total",

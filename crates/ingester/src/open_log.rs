@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::error::IngesterError;
 use crate::recovery::replay;
-use crate::service::Shared;
+use crate::service::{Registrar, Shared};
 
 /// First pause after a log could not be opened; doubled each time.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -65,10 +65,11 @@ pub(crate) async fn keep_open(
     logs: Arc<dyn LogStore>,
     ingester: &str,
     config: JournalConfig,
+    registrar: Arc<dyn Registrar>,
 ) -> Result<impl Future<Output = ()> + use<>, IngesterError> {
-    let keeper = Keeper { shared: Arc::clone(shared), logs, ingester: ingester.to_owned(), config };
+    let keeper = Keeper { shared: Arc::clone(shared), logs, ingester: ingester.to_owned(), config, registrar };
     match keeper.open().await {
-        Ok(()) => {}
+        Ok(journal) => shared.log.set(Slot::Open(journal)),
         Err(error) if error.code() == ErrorCode::ResourceExhausted => {
             error!(
                 error = &error as &dyn std::error::Error,
@@ -86,14 +87,22 @@ struct Keeper {
     logs: Arc<dyn LogStore>,
     ingester: String,
     config: JournalConfig,
+    registrar: Arc<dyn Registrar>,
 }
 
 impl Keeper {
-    async fn open(&self) -> Result<(), JournalError> {
+    async fn open(&self) -> Result<Arc<Journal>, JournalError> {
         let apply = Arc::clone(&self.shared.apply);
         let journal = Journal::start(Arc::clone(&self.logs), &self.ingester, self.config.clone(), apply).await?;
         info!(log = %journal.log_name(), "log opened");
-        self.shared.log.set(Slot::Open(Arc::new(journal)));
+        Ok(Arc::new(journal))
+    }
+
+    /// Opens a log in the place of an ended one.
+    async fn reopen(&self) -> Result<(), IngesterError> {
+        let journal = self.open().await?;
+        self.registrar.register_anew().await;
+        self.shared.log.set(Slot::Open(journal));
         Ok(())
     }
 
@@ -114,7 +123,7 @@ impl Keeper {
                 self.until_done("the end of a sealed log is not read yet", || self.take_up(&log)).await;
                 self.shared.metrics.logs_reopened_total.inc();
             }
-            self.until_done("no log can be opened yet", || async { Ok(self.open().await?) }).await;
+            self.until_done("no log can be opened yet", || self.reopen()).await;
         }
     }
 

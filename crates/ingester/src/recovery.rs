@@ -183,7 +183,7 @@ impl Room {
     }
 }
 
-async fn flush_all(shared: &Arc<Shared>) -> Result<(), IngesterError> {
+pub(crate) async fn flush_all(shared: &Arc<Shared>) -> Result<(), IngesterError> {
     for tenant in shared.head.tenants() {
         flush_tenant(shared, &tenant).await?;
     }

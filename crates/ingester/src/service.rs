@@ -36,6 +36,23 @@ const TICK: Duration = Duration::from_secs(1);
 /// Damaged logs named in answers; more are only counted.
 const DAMAGED_LOGS_MAX: usize = 100;
 
+/// Makes this ingester known to everybody who asks ingesters.
+#[async_trait]
+pub trait Registrar: Send + Sync + std::fmt::Debug {
+    /// Ends once every query that begins from now on asks this ingester. Awaited before a new log takes pushes in the place of one that
+    /// a peer sealed: the peer has removed this ingester from the ring.
+    async fn register_anew(&self);
+}
+
+/// Nobody else asks: there is no ring.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoRing;
+
+#[async_trait]
+impl Registrar for NoRing {
+    async fn register_anew(&self) {}
+}
+
 /// What an ingester works with.
 #[derive(Clone, Debug)]
 pub struct IngesterDeps {
@@ -45,6 +62,8 @@ pub struct IngesterDeps {
     pub logs: Arc<dyn LogStore>,
     /// Which blocks are live, and what of the logs they cover.
     pub catalog: Arc<CatalogStore>,
+    /// Tells everybody that this ingester is there.
+    pub registrar: Arc<dyn Registrar>,
     /// Time.
     pub clock: SharedClock,
     /// Where metrics are registered.
@@ -72,6 +91,34 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    fn new(
+        config: IngesterConfig,
+        head_bytes_max: u64,
+        log_bytes_max: u64,
+        deps: &IngesterDeps,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let memory = MemoryAccount::new(head_bytes_max);
+        let head = Arc::new(Head::new(memory, config.tenants_max, config.partition_stacks_max));
+        let apply = Arc::new(ApplyToHead::new(Arc::clone(&head), Arc::clone(&deps.clock), Arc::clone(&metrics)));
+        Self {
+            dedup: DedupWindow::new(config.dedup_window, config.dedup_ids_max),
+            config,
+            head,
+            bucket: deps.bucket.clone(),
+            catalog: Arc::clone(&deps.catalog),
+            clock: Arc::clone(&deps.clock),
+            metrics,
+            flush_wanted: Notify::new(),
+            stopping: CancellationToken::new(),
+            log: OpenLog::default(),
+            old_logs: tokio::sync::Mutex::default(),
+            damaged_logs: Mutex::default(),
+            log_bytes_max,
+            apply,
+        }
+    }
+
     /// The open log.
     pub(crate) fn journal(&self) -> Result<Arc<Journal>, IngesterError> {
         self.log.journal()
@@ -111,6 +158,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Ingester {
     shared: Arc<Shared>,
+    deps: IngesterDeps,
     /// Maintenance, and the keeper of the log.
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -129,28 +177,43 @@ impl Ingester {
         );
         let max = if config.head_bytes_max.0 == 0 { default_max() } else { config.head_bytes_max.0 };
         metrics.head_bytes_max.set(max as i64);
-        let head = Arc::new(Head::new(MemoryAccount::new(max), config.tenants_max, config.partition_stacks_max));
-        let apply = Arc::new(ApplyToHead::new(Arc::clone(&head), Arc::clone(&deps.clock), Arc::clone(&metrics)));
-        let shared = Arc::new(Shared {
-            dedup: DedupWindow::new(config.dedup_window, config.dedup_ids_max),
-            config,
-            head,
-            bucket: deps.bucket,
-            catalog: deps.catalog,
-            clock: deps.clock,
-            metrics,
-            flush_wanted: Notify::new(),
-            stopping: CancellationToken::new(),
-            log: OpenLog::default(),
-            old_logs: tokio::sync::Mutex::default(),
-            damaged_logs: Mutex::default(),
-            log_bytes_max: journal_config.bytes_max.0,
-            apply,
-        });
+        let shared = Arc::new(Shared::new(config, max, journal_config.bytes_max.0, &deps, metrics));
         *shared.old_logs.lock().await = recovery::recover(&shared, &deps.logs, id).await?;
-        let keeper = keep_open(&shared, deps.logs, id, journal_config).await?;
+        let keeper =
+            keep_open(&shared, Arc::clone(&deps.logs), id, journal_config, Arc::clone(&deps.registrar)).await?;
         let tasks = vec![tokio::spawn(maintain(Arc::clone(&shared))), tokio::spawn(keeper)];
-        Ok(Self { shared, tasks: Mutex::new(tasks) })
+        Ok(Self { shared, deps, tasks: Mutex::new(tasks) })
+    }
+
+    /// For an ingester that will not come back: refuses new pushes, closes the log, and commits everything. It still answers queries.
+    pub async fn finish(&self) -> Result<(), IngesterError> {
+        // Most of it while the log still takes what was let in.
+        recovery::flush_all(&self.shared).await?;
+        self.stop().await;
+        recovery::flush_all(&self.shared).await
+    }
+
+    /// Seals all logs of an ingester that is gone, turns their uncovered rows into blocks and commits these. Nothing of it comes into
+    /// this ingester's head; at most a quarter of its memory is used. May be repeated; the ingester may come back meanwhile: the catalog
+    /// decides who commits which rows.
+    pub async fn recover_peer(&self, id: &str) -> Result<(), IngesterError> {
+        let (own, deps) = (&self.shared, &self.deps);
+        let bytes_max = own.head.memory.max() / 4;
+        let apart = Shared::new(own.config.clone(), bytes_max, own.log_bytes_max, deps, Arc::clone(&own.metrics));
+        let apart = Arc::new(apart);
+        let mut logs = recovery::recover(&apart, &deps.logs, id).await?;
+        recovery::flush_all(&apart).await?;
+        logs.delete_covered(&apart.head.tenants()).await;
+        // Damage of the lost one's logs stays known here: it is missing in every answer.
+        let damaged = std::mem::take(&mut *apart.damaged_logs.lock());
+        own.damaged_logs.lock().extend(damaged.into_iter().take(DAMAGED_LOGS_MAX));
+        own.metrics.peers_recovered_total.inc();
+        Ok(())
+    }
+
+    /// Names of all ingesters with anything in their logs.
+    pub async fn logged_ingesters(&self) -> Result<Vec<String>, IngesterError> {
+        Ok(self.deps.logs.ingesters().await?)
     }
 
     /// Refuses new pushes, waits for those under way, and closes the log. What is in the head stays in the log for the next start.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery, Watermark};
 use flamelake_block::reader::BlockReader;
 use flamelake_catalog::{CatalogConfig, CatalogStore};
-use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps};
+use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, NoRing};
 use flamelake_journal::{JournalConfig, JournalError, LogStore, open_log_store};
 use flamelake_model::query::{ExemplarKind, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery};
 use flamelake_model::selector::Selector;
@@ -54,6 +54,7 @@ impl World {
             bucket: self.bucket.clone(),
             logs: self.logs(&journal).await,
             catalog: Arc::clone(&self.catalog),
+            registrar: Arc::new(NoRing),
             clock: Arc::clone(&self.clock),
             registry: Registry::new(),
         };

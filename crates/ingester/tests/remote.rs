@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_catalog::{CatalogConfig, CatalogStore};
 use flamelake_config::ByteSize;
-use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, RemoteIngester, ingester_service};
+use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, NoRing, RemoteIngester, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, SampleFilter, Selection};
 use flamelake_model::selector::Selector;
@@ -30,6 +30,7 @@ async fn ingester(folder: &tempfile::TempDir) -> Arc<Ingester> {
         bucket: bucket.clone(),
         logs: open_log_store(&journal, &bucket, Arc::clone(&clock), &registry).unwrap(),
         catalog: Arc::new(CatalogStore::new(bucket, Arc::clone(&clock), CatalogConfig::default(), &registry)),
+        registrar: Arc::new(NoRing),
         clock,
         registry,
     };

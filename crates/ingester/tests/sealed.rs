@@ -7,7 +7,7 @@ use std::time::Duration;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery, Watermark};
 use flamelake_block::reader::BlockReader;
 use flamelake_catalog::{CatalogConfig, CatalogStore};
-use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps};
+use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, NoRing};
 use flamelake_journal::{JournalConfig, LogStore, older_epochs, open_log_store};
 use flamelake_model::query::{PartialQuery, PartialResult, SampleFilter, Selection};
 use flamelake_model::selector::Selector;
@@ -48,6 +48,7 @@ impl Process {
             bucket: bucket.clone(),
             logs: Arc::clone(&logs),
             catalog: Arc::clone(&catalog),
+            registrar: Arc::new(NoRing),
             clock,
             registry: Registry::new(),
         };

@@ -220,6 +220,7 @@ impl QueryStats {
         self.set_aside.extend(other.set_aside);
         self.set_aside.sort();
         self.set_aside.dedup();
+        self.ring_epoch = self.ring_epoch.max(other.ring_epoch);
     }
 }
 
@@ -232,6 +233,8 @@ pub struct QueryStats {
     pub profiles: u64,
     /// Blocks or segments that are damaged or missing and were set aside, by name with the reason; empty = complete.
     pub set_aside: Vec<String>,
+    /// Newest epoch of the ring that an answerer has noted; 0 = none was told. A caller that knows an older one has missed members.
+    pub ring_epoch: u64,
 }
 
 /// A partial result with its cost.

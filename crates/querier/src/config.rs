@@ -11,5 +11,8 @@ flamelake_config::section! {
         "querier.max-queued" => pub max_queued: usize = 512,
         /// Longest time for one query, waiting included; then it ends with `deadline_exceeded`. 0 = no limit of our own.
         "querier.timeout" => pub timeout: Duration = Duration::from_secs(120),
+        /// On: an ingester or a store-gateway that cannot be reached is left out, and the answer names it in the header
+        /// `x-flamelake-partial`. Off: the query fails with `unavailable`.
+        "querier.partial-results" => pub partial_results: bool = false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flamelake_api::roles::{Ingesters, StoreGatewayApi};
+use flamelake_api::roles::{IngesterSet, Ingesters, StoreGatewayApi};
 use flamelake_catalog::{CatalogState, LogRange};
 use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{ErrorCode, StatusError, TenantId};
@@ -25,6 +25,8 @@ pub(crate) struct FanOut {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) ingesters: Arc<dyn Ingesters>,
     pub(crate) gateways: Arc<dyn StoreGatewayApi>,
+    /// `querier.partial-results`.
+    pub(crate) partial: bool,
     pub(crate) metrics: Metrics,
 }
 
@@ -49,13 +51,21 @@ impl FanOut {
         let mut missed = None;
         loop {
             // Before the catalog: whoever leaves in between has committed its rows by then, and V shows them.
-            let ingesters = AllIngesters(self.ingesters.all());
+            let IngesterSet { epoch, members } = self.ingesters.all();
+            let ingesters = AllIngesters { members, partial: self.partial };
             let state = self.catalog.load(tenant).await?;
             // What was missing on this very version, which has been confirmed since, was not moved.
             let set_missing_aside = missed == Some(state.version);
             let plan = Plan::new(tenant, &state, query, set_missing_aside);
             let error = match self.ask_once(&ingesters, plan).await {
+                // Somebody has joined whom this process has not heard of, and was not asked.
+                Ok(answer) if answer.stats.ring_epoch > epoch => {
+                    self.ingesters.catch_up(answer.stats.ring_epoch).await?;
+                    StatusError::unavailable(format!("the ring changed from {epoch} to {}", answer.stats.ring_epoch))
+                }
                 Err(error) if data_moved(&error) => error,
+                // Who is gone may have left in order: then it is not to be asked.
+                Err(error) if error.code == ErrorCode::Unavailable && self.ingesters.all().epoch > epoch => error,
                 answer => return answer.map(|answer| with_lost_rows(answer, &state)),
             };
             if error.code == ErrorCode::NotFound {

@@ -116,7 +116,8 @@ impl Querier {
     ) -> Self {
         let metrics = Metrics::register(registry);
         let admission = Admission::new(config.max_concurrent, config.max_queued);
-        let fan_out = FanOut { catalog, ingesters, gateways, metrics: metrics.clone() };
+        let partial = config.partial_results;
+        let fan_out = FanOut { catalog, ingesters, gateways, partial, metrics: metrics.clone() };
         Self { shared: Arc::new(Shared { config, admission, fan_out, limits, clock, metrics }) }
     }
 

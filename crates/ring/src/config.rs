@@ -19,11 +19,15 @@ flamelake_config::section! {
         /// Tokens that a new member chooses; more make shares finer. From 1 to 4096.
         "ring.tokens" => pub tokens: u64 = 128,
         /// A member that etcd has not heard of for so long is no longer sent anything. At least 2s; renewed three times in it.
-        "ring.lease-ttl" => pub lease_ttl: Duration = Duration::from_secs(10),
-        /// A member without liveness for so long may be recovered by a peer, or is removed if it has no log.
-        "ring.forget-after" => pub forget_after: Duration = Duration::from_secs(60),
+        "ring.lease-ttl" => pub lease_ttl: Duration = Duration::from_secs(5),
+        /// A member without liveness for so long is recovered by a peer if its log lies in the bucket, or removed if it has no log. Too
+        /// short costs a little work, never data; queries fail until a dead ingester is back or recovered.
+        "ring.forget-after" => pub forget_after: Duration = Duration::from_secs(5),
         /// A list of members from which most are gone at once is not believed for so long.
         "ring.drop-grace" => pub drop_grace: Duration = Duration::from_secs(120),
+        /// At SIGTERM an ingester whose log lies in the bucket commits everything and leaves the ring, so that queries go on without it.
+        /// Off: it stays a member, and queries wait until it is back or recovered.
+        "ring.unregister-on-shutdown" => pub unregister_on_shutdown: bool = true,
         nested {
             /// Where the members are kept.
             pub etcd: EtcdConfig,

@@ -24,6 +24,11 @@ impl RingKey {
         Self::of(&[b"tenant", tenant.as_str().as_bytes()])
     }
 
+    /// Which ingester recovers the log of a lost one.
+    pub fn of_member(id: &str) -> Self {
+        Self::of(&[b"member", id.as_bytes()])
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let bytes = parts.join(&0_u8);
         Self((xxh3_64(&bytes) >> 32) as u32)

@@ -67,6 +67,11 @@ impl Membership {
         self.keeper.superseded.cancelled().await;
     }
 
+    /// The same for whoever outlives this value.
+    pub fn superseded_token(&self) -> CancellationToken {
+        self.keeper.superseded.clone()
+    }
+
     /// Tells everybody where this process is in its life.
     pub async fn set_state(&self, state: State) -> Result<(), RingError> {
         self.keeper.update(|own| own.state = state).await

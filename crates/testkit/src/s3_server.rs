@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ pub const BUCKET: &str = "profiles";
 const STARTS_MAX: usize = 5;
 const READY_POLLS_MAX: usize = 1_000;
 
-/// A running S3 server; it ends with this value. Creates are atomic: `If-None-Match: *` is honoured under races.
+/// A running, stopped or killed S3 server; it ends with this value. Creates are atomic: `If-None-Match: *` is honoured under races.
 #[derive(Debug)]
 pub struct S3Server {
-    child: Child,
+    program: PathBuf,
+    folder: PathBuf,
     port: u16,
+    child: Option<Child>,
 }
 
 impl S3Server {
@@ -32,28 +34,44 @@ impl S3Server {
     /// If it is there and does not start.
     pub fn start(who: &str, folder: &Path) -> io::Result<Option<Self>> {
         let Some(program) = tools::program(who, "versitygw", &["--version"]) else { return Ok(None) };
-        let (objects, attributes) = (folder.join("objects"), folder.join("attributes"));
-        std::fs::create_dir_all(objects.join(BUCKET))?;
-        std::fs::create_dir_all(&attributes)?;
+        std::fs::create_dir_all(folder.join("objects").join(BUCKET))?;
+        std::fs::create_dir_all(folder.join("attributes"))?;
         for _ in 0..STARTS_MAX {
             // Given back at once: another process may take it, then the server ends and we try again.
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            let child = Command::new(&program)
-                .args(["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--quiet"])
-                .args(["--port", &format!("127.0.0.1:{port}")])
-                .arg("posix")
-                .arg("--sidecar")
-                .args([&attributes, &objects])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()?;
-            let mut server = Self { child, port };
-            if server.is_ready()? {
+            let mut server = Self { program: program.clone(), folder: folder.to_owned(), port, child: None };
+            if server.launch()? {
                 return Ok(Some(server));
             }
         }
         Err(io::Error::other("versitygw does not start"))
+    }
+
+    /// Starts it again on its folder and port after [`kill`](Self::kill); false if it ended at once.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn launch(&mut self) -> io::Result<bool> {
+        let child = Command::new(&self.program)
+            .args(["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--quiet"])
+            .args(["--port", &self.endpoint()])
+            .arg("posix")
+            .arg("--sidecar")
+            .args([self.folder.join("attributes"), self.folder.join("objects")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.child = Some(child);
+        self.is_ready()
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// `host:port`; plain HTTP, bucket in the path.
@@ -66,7 +84,7 @@ impl S3Server {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return Ok(true);
             }
-            if self.child.try_wait()?.is_some() {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -77,7 +95,6 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -188,12 +188,22 @@ impl From<&v1::LabelSet> for Labels {
 
 impl From<QueryStats> for v1::QueryStats {
     fn from(stats: QueryStats) -> Self {
-        Self { samples: stats.samples, profiles: stats.profiles, set_aside: stats.set_aside }
+        Self {
+            samples: stats.samples,
+            profiles: stats.profiles,
+            set_aside: stats.set_aside,
+            ring_epoch: stats.ring_epoch,
+        }
     }
 }
 
 impl From<v1::QueryStats> for QueryStats {
     fn from(stats: v1::QueryStats) -> Self {
-        Self { samples: stats.samples, profiles: stats.profiles, set_aside: stats.set_aside }
+        Self {
+            samples: stats.samples,
+            profiles: stats.profiles,
+            set_aside: stats.set_aside,
+            ring_epoch: stats.ring_epoch,
+        }
     }
 }

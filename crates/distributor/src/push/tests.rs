@@ -15,7 +15,7 @@ use flamelake_testkit::{FakeClock, ProfileBuilder};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use crate::{Distributor, DistributorConfig, DistributorDeps, PushBatch, PushSeries, RawProfile};
+use crate::{Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile};
 
 pub(super) const NOW: i64 = 1_795_359_600_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
@@ -87,6 +87,7 @@ impl Harness {
             clock: clock.shared(),
             limits: Arc::new(Arc::new(limits)),
             ingester: Arc::clone(&ingester) as Arc<dyn IngesterApi>,
+            distributors: Distributors::alone(),
             registry: registry.clone(),
         };
         let distributor = Distributor::new(config, deps).unwrap();

@@ -1,5 +1,6 @@
 //! Who gets a frame when ingesters refuse, vanish or lose their answers.
 
+use flamelake_api::roles::IngesterSet;
 use flamelake_testkit::FrameBuilder;
 use parking_lot::Mutex;
 
@@ -62,15 +63,21 @@ impl IngesterApi for Fake {
 /// Service `a` belongs to ingester 0, then 1, then 2; `b` to 1, 2, 0.
 struct Three([Arc<Fake>; 3]);
 
+#[async_trait]
 impl Ingesters for Three {
-    fn all(&self) -> Vec<Member<dyn IngesterApi>> {
-        (0..3).map(|at| Member { name: at.to_string(), api: Arc::clone(&self.0[at]) as Arc<dyn IngesterApi> }).collect()
+    fn all(&self) -> IngesterSet {
+        let member = |at: usize| Member { name: at.to_string(), api: Arc::clone(&self.0[at]) as Arc<dyn IngesterApi> };
+        IngesterSet { epoch: 1, members: (0..3).map(member).collect() }
     }
 
     fn for_service(&self, _: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>> {
-        let mut all = self.all();
+        let mut all = self.all().members;
         all.rotate_left(usize::from(service_name == "b"));
         all
+    }
+
+    async fn catch_up(&self, _: u64) -> Result<(), StatusError> {
+        Ok(())
     }
 }
 

@@ -140,6 +140,7 @@ async fn ask_on(
             api: Arc::clone(ingesters) as Arc<dyn IngesterApi>,
         })),
         gateways: Arc::clone(gateways) as Arc<dyn StoreGatewayApi>,
+        partial: false,
         metrics: Metrics::register(&Registry::new()),
     };
     let answer = fan_out.ask(&TenantId::parse_list(tenants).unwrap(), query).await?;
@@ -222,4 +223,69 @@ async fn several_tenants_are_a_union() {
     ask("b|a", &ingesters, &gateways, &everything()).await.unwrap();
     let asked: BTreeSet<String> = ingesters.asked().iter().map(|asked| asked[..1].to_owned()).collect();
     assert_eq!(asked.into_iter().collect::<String>(), "ab");
+}
+
+/// A ring whose epoch grows when it is asked to catch up; its only ingester knows `noted`.
+struct Growing {
+    known: AtomicUsize,
+    noted: u64,
+    side: Arc<Side>,
+}
+
+struct Noting(Arc<Side>, u64);
+
+#[async_trait]
+impl IngesterApi for Noting {
+    async fn append(&self, _request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        Err(StatusError::unimplemented("only reads"))
+    }
+
+    async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        let mut answer = IngesterApi::query(&*self.0, request).await?;
+        answer.stats.ring_epoch = self.1;
+        Ok(answer)
+    }
+
+    async fn flush(&self, _tenant: Option<TenantId>) -> Result<(), StatusError> {
+        Err(StatusError::unimplemented("only reads"))
+    }
+}
+
+#[async_trait]
+impl Ingesters for Growing {
+    fn all(&self) -> IngesterSet {
+        let api: Arc<dyn IngesterApi> = Arc::new(Noting(Arc::clone(&self.side), self.noted));
+        let members = vec![Member { name: "one".to_owned(), api }];
+        IngesterSet { epoch: self.known.load(Ordering::Relaxed) as u64, members }
+    }
+
+    fn for_service(&self, _tenant: &TenantId, _service_name: &str) -> Vec<Member<dyn IngesterApi>> {
+        Vec::new()
+    }
+
+    async fn catch_up(&self, epoch: u64) -> Result<(), StatusError> {
+        self.known.store(epoch as usize, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+async fn ask_ring(known: u64, noted: u64, side: &Arc<Side>) -> Result<usize, StatusError> {
+    let ring = Growing { known: AtomicUsize::new(known as usize), noted, side: Arc::clone(side) };
+    let fan_out = FanOut {
+        catalog: Arc::new(Versions { given: AtomicUsize::new(0), last: u64::MAX }),
+        ingesters: Arc::new(ring),
+        gateways: Side::steady("block"),
+        partial: false,
+        metrics: Metrics::register(&Registry::new()),
+    };
+    fan_out.ask(&TenantId::parse_list("t").unwrap(), &everything()).await?;
+    Ok(side.asked().len())
+}
+
+/// An ingester has noted a newer ring: somebody may have joined whom nobody asked.
+#[tokio::test]
+async fn an_answer_from_a_newer_ring_is_asked_for_again() {
+    assert_eq!(ask_ring(7, 7, &Side::steady("head")).await.unwrap(), 1);
+    assert_eq!(ask_ring(9, 7, &Side::steady("head")).await.unwrap(), 1);
+    assert_eq!(ask_ring(7, 9, &Side::steady("head")).await.unwrap(), 2);
 }

@@ -95,14 +95,14 @@ fn found(answer: PartialAnswer) -> (String, u64) {
 async fn ask_ingesters(members: Arc<Members>) -> Result<(String, u64), StatusError> {
     let tenant = TenantId::parse("t").unwrap();
     let request = IngesterQuery { tenant, catalog_version: 1, watermarks: Vec::new(), query: query() };
-    AllIngesters(members.ingesters()).query(&request).await.map(found)
+    AllIngesters { members: members.ingesters(), partial: false }.query(&request).await.map(found)
 }
 
 async fn ask_gateways(members: Arc<Members>, blocks: &[&str]) -> Result<(String, u64), StatusError> {
     let blocks = blocks.iter().map(|block| (*block).to_owned()).collect();
     let request =
         StoreGatewayQuery { tenant: TenantId::parse("t").unwrap(), blocks, query: query(), set_missing_aside: false };
-    ShardedGateways::new(members).query(request).await.map(found)
+    ShardedGateways::new(members, false).query(request).await.map(found)
 }
 
 const DOWN: ErrorCode = ErrorCode::Unavailable;
@@ -130,4 +130,31 @@ async fn blocks_go_to_their_owners_and_on_to_the_next() {
     // A block that is gone is no matter of the gateway: the querier plans again.
     assert_eq!(ask([&[ErrorCode::NotFound], &[], &[]]).await.unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(ask_gateways(members([]), &[]).await.unwrap().1, 0);
+}
+
+#[tokio::test]
+async fn partial_results_name_who_was_not_reached() {
+    let request = IngesterQuery {
+        tenant: TenantId::parse("t").unwrap(),
+        catalog_version: 1,
+        watermarks: Vec::new(),
+        query: query(),
+    };
+    let reached = members([("a", &[]), ("b", &[DOWN, DOWN])]);
+    let asked = AllIngesters { members: reached.ingesters(), partial: true }.query(&request).await.unwrap();
+    assert_eq!(asked.stats.set_aside, ["ingester b: down"]);
+    assert_eq!(found(asked).0, "a");
+    // Damage and mistakes are no matter of reach.
+    let damaged = members([("a", &[ErrorCode::Internal])]);
+    let asked = AllIngesters { members: damaged.ingesters(), partial: true }.query(&request).await;
+    assert_eq!(asked.unwrap_err().code, ErrorCode::Internal);
+
+    let request = StoreGatewayQuery {
+        tenant: TenantId::parse("t").unwrap(),
+        blocks: vec!["0".to_owned(), "1".to_owned()],
+        query: query(),
+        set_missing_aside: false,
+    };
+    let asked = ShardedGateways::new(members([("a", &[DOWN; 3])]), true).query(request).await.unwrap();
+    assert_eq!(asked.stats.set_aside, ["no store-gateway answers for block 0, 1: down"]);
 }

@@ -1,0 +1,115 @@
+//! The door of the ingester of this process: pushes pass only while it is registered, and answers tell which ring it knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
+use flamelake_model::query::PartialAnswer;
+use flamelake_model::{ErrorCode, StatusError, TenantId};
+use flamelake_ring::RingHandle;
+
+/// Open or shut; shared by who registers and who answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    /// Every query asks this ingester now.
+    pub(crate) fn open(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// It joins or leaves.
+    pub(crate) fn shut(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// See the module.
+pub(crate) struct Gated {
+    pub(crate) inner: Arc<dyn IngesterApi>,
+    pub(crate) gate: Gate,
+    pub(crate) ring: RingHandle,
+}
+
+#[async_trait]
+impl IngesterApi for Gated {
+    async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        if !self.gate.is_open() {
+            // Surely not stored: another ingester may take it.
+            return Err(StatusError::new(ErrorCode::FailedPrecondition, "this ingester joins or leaves the ring"));
+        }
+        self.inner.append(request).await
+    }
+
+    async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        let mut answer = self.inner.query(request).await?;
+        answer.stats.ring_epoch = answer.stats.ring_epoch.max(self.ring.epoch());
+        Ok(answer)
+    }
+
+    async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
+        self.inner.flush(tenant).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flamelake_model::query::{PartialQuery, PartialResult, QueryStats, Selection};
+    use flamelake_model::selector::Selector;
+    use flamelake_model::{TimeRange, TimestampMs};
+    use flamelake_ring::{MemoryStore, Ring, RingConfig, RingDeps};
+    use flamelake_runtime::clock::SystemClock;
+    use prometheus::Registry;
+
+    use super::*;
+
+    struct Stores;
+
+    #[async_trait]
+    impl IngesterApi for Stores {
+        async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+            Ok(vec![Ok(()); request.frames.len()])
+        }
+
+        async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+            Ok(PartialAnswer { result: PartialResult::empty(&request.query), stats: QueryStats::default() })
+        }
+
+        async fn flush(&self, _: Option<TenantId>) -> Result<(), StatusError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn pushes_pass_only_through_an_open_gate_and_answers_tell_the_epoch() {
+        let deps = RingDeps { clock: SystemClock::shared(), registry: Registry::new() };
+        let ring = Ring::over(Arc::new(MemoryStore::new()), RingConfig::default(), deps);
+        let ring = ring.await.unwrap();
+        let gate = Gate::default();
+        let gated = Gated { inner: Arc::new(Stores), gate: gate.clone(), ring: ring.handle() };
+        let append =
+            || gated.append(AppendRequest { tenant: TenantId::anonymous(), frames: vec![bytes::Bytes::new()] });
+        assert_eq!(append().await.unwrap_err().code, ErrorCode::FailedPrecondition);
+        gate.open();
+        assert_eq!(append().await.unwrap().len(), 1);
+        gate.shut();
+        assert_eq!(append().await.unwrap_err().code, ErrorCode::FailedPrecondition);
+        let selection = Selection {
+            profile_type: None,
+            selector: Selector::all(),
+            range: TimeRange::new(TimestampMs(0), TimestampMs(1)).unwrap(),
+        };
+        let request = IngesterQuery {
+            tenant: TenantId::anonymous(),
+            catalog_version: 0,
+            watermarks: Vec::new(),
+            query: PartialQuery::LabelNames(selection),
+        };
+        assert_eq!(gated.query(request).await.unwrap().stats.ring_epoch, ring.handle().epoch());
+    }
+}

@@ -1,0 +1,79 @@
+//! Several processes, one etcd, one bucket: the same answers as of one process, whoever comes and goes.
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "how long it took is worth a line")]
+
+use anyhow::ensure;
+use flamelake_integration_tests::answers::{Range, flame, flame_sum, series_sum};
+use flamelake_integration_tests::cluster::Cluster;
+use flamelake_integration_tests::{Client, ServerOptions, now_ns, push_cpu};
+
+const ROLES: [(&str, &str); 7] = [
+    ("ingester-0", "ingester"),
+    ("ingester-1", "ingester"),
+    ("ingester-2", "ingester"),
+    ("gateway-0", "store-gateway"),
+    ("gateway-1", "store-gateway"),
+    ("distributor-0", "distributor"),
+    ("querier-0", "querier"),
+];
+
+async fn expect_sum(client: &Client, pushed: i64) -> anyhow::Result<()> {
+    let range = Range::around_now();
+    let tree = flame(client, "{}", range).await?;
+    let series = series_sum(client, "{}", range).await?;
+    ensure!(flame_sum(&tree) == pushed && series == pushed as f64, "{pushed} pushed, series {series}: {tree:#?}");
+    Ok(())
+}
+
+/// Services that fall to different ingesters; each of value 1.
+async fn push_some(client: &Client, round: usize) -> anyhow::Result<i64> {
+    for service in 0..12 {
+        push_cpu(client, &format!("svc{service}"), &format!("main;f{round} 1"), now_ns()).await?;
+    }
+    Ok(12)
+}
+
+#[tokio::test]
+async fn roles_in_processes_of_their_own_answer_as_one() -> anyhow::Result<()> {
+    let Some(mut cluster) = Cluster::start("roles_in_processes", ServerOptions::new(), &ROLES).await? else {
+        return Ok(());
+    };
+    let (push, query) = (cluster.client("distributor-0"), cluster.client("querier-0"));
+    let mut pushed = push_some(&push, 0).await?;
+    expect_sum(&query, pushed).await?;
+    cluster.flush(&["ingester-0", "ingester-1", "ingester-2"]).await?;
+    expect_sum(&query, pushed).await?;
+    pushed += push_some(&push, 1).await?;
+    expect_sum(&query, pushed).await?;
+    // Every role once in order and once by SIGKILL.
+    let names: Vec<String> = cluster.servers().map(|(name, _)| name.to_owned()).collect();
+    for (round, name) in names.iter().enumerate() {
+        cluster.server(name).restart().await?;
+        expect_sum(&query, pushed).await?;
+        cluster.server(name).crash().await?;
+        pushed += push_some(&push, round + 2).await?;
+        expect_sum(&query, pushed).await?;
+    }
+    cluster.expect_no_trouble()
+}
+
+#[tokio::test]
+async fn a_lost_ingester_is_recovered_by_another() -> anyhow::Result<()> {
+    let Some(mut cluster) = Cluster::start("a_lost_ingester", ServerOptions::new(), &ROLES).await? else {
+        return Ok(());
+    };
+    let (push, query) = (cluster.client("distributor-0"), cluster.client("querier-0"));
+    let pushed = push_some(&push, 0).await?;
+    cluster.server("ingester-1").kill()?;
+    // Answers come again once it is no member any more.
+    let begun = std::time::Instant::now();
+    while let Err(error) = expect_sum(&query, pushed).await {
+        ensure!(begun.elapsed().as_secs() < 60, "no answer without the lost ingester: {error:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    println!("answers came again after {:?}", begun.elapsed());
+    let pushed = pushed + push_some(&push, 1).await?;
+    expect_sum(&query, pushed).await?;
+    cluster.server("ingester-1").launch().await?;
+    expect_sum(&query, pushed).await?;
+    cluster.expect_no_trouble()
+}
