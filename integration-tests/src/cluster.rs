@@ -56,7 +56,13 @@ impl Cluster {
 
     /// Starts one more process and waits until it is ready.
     pub async fn add(&mut self, name: &str, target: &str) -> anyhow::Result<()> {
+        self.add_with(name, target, &[]).await
+    }
+
+    /// The same with flags of its own.
+    pub async fn add_with(&mut self, name: &str, target: &str, flags: &[&str]) -> anyhow::Result<()> {
         let options = self.options.clone().flag(&format!("target={target}")).flag(&format!("ring.instance-id={name}"));
+        let options = options.flags(flags.iter().copied());
         let server = Server::start(options).await.with_context(|| format!("start {name}"))?;
         self.servers.insert(name.to_owned(), server);
         Ok(())

@@ -374,7 +374,8 @@ fn free_ports() -> anyhow::Result<(u16, u16)> {
     Ok((a.local_addr()?.port(), b.local_addr()?.port()))
 }
 
-fn binary() -> anyhow::Result<PathBuf> {
+/// The program under test.
+pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("FLAMELAKE_BIN") {
         return Ok(PathBuf::from(path));
     }

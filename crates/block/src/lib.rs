@@ -6,5 +6,6 @@ pub mod meta;
 pub mod rows;
 pub mod writer;
 pub mod reader;
+pub mod verify;
 mod table;
 mod checksum;

@@ -13,7 +13,7 @@ use flamelake_model::TenantId;
 use flamelake_object_storage::StorageError;
 use futures::stream::{self, StreamExt};
 
-use crate::{CatalogError, CatalogState, CatalogStore, keys};
+use crate::{CatalogError, CatalogState, CatalogStore, Commit, CommitOutcome, keys};
 
 /// `block.json` files read at once.
 const CONCURRENT_READS: usize = 16;
@@ -89,6 +89,36 @@ impl CatalogStore {
         });
         blocks.sort_by_key(|meta| Reverse(meta.ulid));
         Ok(blocks)
+    }
+
+    /// Makes live, by an ordinary commit, every block that no commit names and that holds rows of no other one: after a catalog was lost
+    /// altogether. Which blocks these were; the state behind it. Rows that retention or a deletion had taken come back with their blocks
+    /// as long as these lie there.
+    ///
+    /// # Errors
+    /// Somebody else committed meanwhile: try again.
+    pub async fn rebuild(&self, tenant: &TenantId) -> Result<(Vec<Ulid>, Arc<CatalogState>), CatalogError> {
+        let before = self.load(tenant).await?;
+        let mut after = CatalogState::clone(&before);
+        let unnamed = self.unnamed(tenant, &after).await?;
+        let rescued = rescue(&mut after, unnamed, true, self.now_ms());
+        let step = |(log, to): (&String, &u64)| {
+            let from = before.covered_of(log);
+            (*to > from).then(|| (log.clone(), (from, *to)))
+        };
+        let commit = Commit {
+            add: rescued.iter().filter_map(|ulid| after.blocks.get(ulid).cloned()).collect(),
+            remove: before.blocks.keys().filter(|ulid| !after.blocks.contains_key(ulid)).copied().collect(),
+            covered: after.covered.iter().filter_map(step).collect(),
+            ..Commit::default()
+        };
+        if commit.is_empty() {
+            return Ok((rescued, before));
+        }
+        match self.commit(tenant, commit).await? {
+            CommitOutcome::Committed(state) => Ok((rescued, state)),
+            _ => Err(CatalogError::Contention { tenant: tenant.clone(), attempts: 1 }),
+        }
     }
 
     async fn unnamed(&self, tenant: &TenantId, state: &CatalogState) -> Result<Unnamed, CatalogError> {

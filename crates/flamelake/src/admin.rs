@@ -34,7 +34,12 @@ pub(crate) struct ConfigTexts {
     pub(crate) defaults: String,
 }
 
-/// The routes.
+/// The routes that change something.
+pub(crate) fn operator_routes(admin: Admin) -> Router {
+    Router::new().route("/ingester/flush", post(flush)).with_state(admin)
+}
+
+/// The routes that only look.
 pub(crate) fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/ready", get(ready))
@@ -45,7 +50,6 @@ pub(crate) fn routes(admin: Admin) -> Router {
         .route("/api/v1/status/config/diff", get(async |State(admin): State<Admin>| yaml(&admin.config.diff)))
         .route("/api/v1/status/config/default", get(async |State(admin): State<Admin>| yaml(&admin.config.defaults)))
         .route("/api/v1/status/buildinfo", get(build_info))
-        .route("/ingester/flush", post(flush))
         .with_state(admin)
 }
 

@@ -9,7 +9,7 @@ use flamelake_telemetry::BuildInfo;
 
 use crate::commands::Commands;
 use crate::config::ServerSettings;
-use crate::server;
+use crate::{offline, server};
 
 const COMMANDS: [&str; 4] = ["push", "query", "ring", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
@@ -19,6 +19,7 @@ Usage:
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
   flamelake query types|labels|series|flamegraph|top|pprof        ask a server
   flamelake ring                                                  show who is a member of the cluster
+  flamelake admin …                                               look at blocks, catalogs and logs without a server
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit
   --config.check   check the configuration and exit               --help      print this and exit
@@ -31,6 +32,14 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
         let commands = Commands::parse_from(std::iter::once("flamelake".to_owned()).chain(arguments.iter().cloned()));
         return runtime(1)?.block_on(commands.run());
+    }
+    if arguments.first().is_some_and(|first| first == "admin") {
+        let (words, flags) = offline::split(&arguments[1..]);
+        if words.is_empty() {
+            return print(offline::USAGE);
+        }
+        let (settings, _) = load(Flags::parse(flags, &ServerSettings::keys())?)?;
+        return runtime(1)?.block_on(offline::run(&words, &settings));
     }
     let mut flags = Flags::parse(arguments, &ServerSettings::keys())?;
     if flags.take("help").or_else(|| flags.take("h")).is_some() {

@@ -7,11 +7,12 @@ mod recovery;
 mod registration;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use flamelake_ingester::Ingester;
-use flamelake_ring::{Instance, MemberId, Ring, RingConfig, RingDeps, RingHandle, Role, State};
+use flamelake_ring::{Instance, MemberId, Ring, RingConfig, RingDeps, RingError, RingHandle, Role, State};
 use flamelake_rpc::peer::Peers;
 use flamelake_runtime::clock::SharedClock;
 use prometheus::Registry;
@@ -45,7 +46,9 @@ pub(crate) struct Cluster {
     registration: Arc<Registration>,
     gate: Gate,
     peers: Peers,
-    leaves: bool,
+    has_etcd: bool,
+    /// At SIGTERM.
+    leaves: AtomicBool,
     clock: SharedClock,
 }
 
@@ -93,7 +96,8 @@ impl Cluster {
             registration: Arc::new(registration),
             gate,
             peers,
-            leaves,
+            has_etcd,
+            leaves: AtomicBool::new(leaves),
             clock: SharedClock::clone(clock),
         })
     }
@@ -147,27 +151,54 @@ impl Cluster {
             .await;
     }
 
-    /// Leaves for good if it can: commits what the ingester holds, closes its log, and is no member any more. Else it stays one, and its
-    /// log is read by the next start or by a peer.
-    pub(crate) async fn leave(&self, ingester: Option<&Arc<Ingester>>) {
-        if !self.leaves {
-            return;
-        }
-        if let Some(ingester) = ingester
-            && !bounded(&self.clock, "commit everything before leaving", COMMIT_WITHIN, ingester.finish()).await
-        {
-            return;
-        }
-        if bounded(&self.clock, "leave the ring", TELL_WITHIN, self.registration.leave()).await {
-            self.clock.sleep(LINGER).await;
+    /// Everything is committed at SIGTERM, whatever the configuration says; or not.
+    pub(crate) fn prepare_to_leave(&self, leaves: bool) {
+        self.leaves.store(leaves, Ordering::Relaxed);
+    }
+
+    /// Will it leave at SIGTERM?
+    pub(crate) fn leaves_at_stop(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
+    }
+
+    /// Unix milliseconds since when it takes no pushes.
+    pub(crate) fn read_only_since_ms(&self) -> Option<i64> {
+        self.gate.read_only_since_ms()
+    }
+
+    /// Takes no pushes any more, or takes them again; tells since when.
+    pub(crate) async fn set_read_only(&self, read_only: bool) -> Result<Option<i64>, RingError> {
+        self.registration.set_read_only(read_only).await
+    }
+
+    /// The last thing before the ports close, if this process leaves for good.
+    pub(crate) async fn leave_at_stop(&self, ingester: Option<&Arc<Ingester>>) {
+        if self.leaves_at_stop() {
+            self.leave(ingester, LINGER).await;
         }
     }
 
+    /// Commits what the ingester holds, closes its log, and is no member any more; still answers for `linger`. Else, `false`: it stays a
+    /// member, and its log is read by the next start or by a peer.
+    pub(crate) async fn leave(&self, ingester: Option<&Arc<Ingester>>, linger: Duration) -> bool {
+        if let Some(ingester) = ingester
+            && !bounded(&self.clock, "commit everything before leaving", COMMIT_WITHIN, ingester.finish()).await
+        {
+            return false;
+        }
+        if !self.has_etcd {
+            return true;
+        }
+        let left = bounded(&self.clock, "leave the ring", TELL_WITHIN, self.registration.leave()).await;
+        if left {
+            self.clock.sleep(linger).await;
+        }
+        left
+    }
+
     /// The last thing: who is a member still tells that it does not live.
-    pub(crate) async fn part(self) {
-        let Self { ring, registration, clock, .. } = self;
-        bounded(&clock, "tell that this process is gone", TELL_WITHIN, registration.pause()).await;
-        ring.stop().await;
+    pub(crate) async fn part(&self) {
+        bounded(&self.clock, "tell that this process is gone", TELL_WITHIN, self.registration.pause()).await;
     }
 }
 

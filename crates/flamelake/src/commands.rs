@@ -11,6 +11,7 @@ mod render;
 use clap::{Args, Parser, Subcommand};
 
 use client::Client;
+pub(crate) use time::show as show_time;
 
 /// The commands that talk to a server.
 #[derive(Debug, Parser)]

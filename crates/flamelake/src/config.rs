@@ -17,6 +17,11 @@ flamelake_config::section! {
         "server.grpc-listen-address" => pub grpc_listen_address: String = String::new(),
         /// The internal gRPC port, where the members of a cluster call each other. 0 = none (only without `ring.etcd.endpoints`).
         "server.grpc-listen-port" => pub grpc_listen_port: u16 = 9095,
+        /// Address of the admin port. Empty = all interfaces.
+        "server.admin-listen-address" => pub admin_listen_address: String = String::new(),
+        /// The admin port, for what operators do and users must not: `/ring`, `/ingester/…`; also `/metrics`, `/config` and the like. 0 = these
+        /// are served on the public port.
+        "server.admin-listen-port" => pub admin_listen_port: u16 = 0,
         /// Bytes of request bodies in memory at the same time, for each port; more is refused with `unavailable`. At least the largest
         /// body allowed.
         "server.request-bodies-bytes-max" => pub request_bodies_bytes_max: ByteSize = ByteSize(1 << 30),

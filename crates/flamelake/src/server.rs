@@ -14,9 +14,10 @@ use flamelake_telemetry::BuildInfo;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::admin::{Admin, ConfigTexts, routes};
+use crate::admin::{Admin, ConfigTexts, operator_routes, routes};
 use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
+use crate::life::{self, Life};
 use crate::open_files;
 use crate::target::Roles;
 use crate::wiring::{self, System};
@@ -45,13 +46,9 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     };
     let public = address(&settings.http_listen_address, settings.http_listen_port);
     let public = Server::bind(&public, config.clone(), metrics.clone()).await?;
-    let internal = match settings.grpc_listen_port {
-        0 => None,
-        port => {
-            Some(Server::bind(&address(&settings.grpc_listen_address, port), config.clone(), metrics.clone()).await?)
-        }
-    };
-    let cluster = Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?;
+    let internal = bind(&settings.grpc_listen_address, settings.grpc_listen_port, &config, &metrics).await?;
+    let admin_port = bind(&settings.admin_listen_address, settings.admin_listen_port, &config, &metrics).await?;
+    let cluster = Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?);
     let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     let health = Health::new();
     let texts = ConfigTexts {
@@ -68,12 +65,16 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
     let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
     let tenancy = if settings.multitenancy_enabled { Tenancy::Multi } else { Tenancy::Single };
-    let app = App::new()
-        .rpc(rpc)
-        .plain(routes(admin))
-        .plain(flamelake_ring::routes(cluster.handle()))
-        .health(&health)
-        .reflection(FILE_DESCRIPTOR_SET);
+    let life =
+        Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
+    let operators =
+        operator_routes(admin.clone()).merge(life::routes(life)).merge(flamelake_ring::routes(cluster.handle()));
+    let app = App::new().rpc(rpc).plain(routes(admin.clone())).health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let (app, admin_app) = match admin_port {
+        Some(_) => (app, App::new().plain(routes(admin)).plain(operators)),
+        None => (app.plain(operators), App::new()),
+    };
+    let admin_app = admin_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let internal_app = App::new().health(&health).reflection(FILE_DESCRIPTOR_SET);
     let internal_app = system.serve(internal_app, &cluster, &clock);
@@ -83,6 +84,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let address = public.local_addr();
     let mut ports = vec![tokio::spawn(public.run(app, stop.clone()))];
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
+    ports.extend(admin_port.map(|port| tokio::spawn(port.run(admin_app, stop.clone()))));
     let background = background(&system, &cluster, &clock, &stop);
     cluster.join().await?;
     readiness.set("start", true);
@@ -98,7 +100,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     readiness.set("start", false);
     health.set("", false);
     cluster.retire().await;
-    cluster.leave(system.ingester.as_ref()).await;
+    cluster.leave_at_stop(system.ingester.as_ref()).await;
     stop.cancel();
     for port in ports {
         port.await.context("a port ended by panic")?;
@@ -112,6 +114,14 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     cluster.part().await;
     info!("stopped");
     Ok(())
+}
+
+/// `None` for port 0.
+async fn bind(host: &str, port: u16, config: &ServerConfig, metrics: &ServerMetrics) -> anyhow::Result<Option<Server>> {
+    if port == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Server::bind(&address(host, port), config.clone(), metrics.clone()).await?))
 }
 
 fn background(

@@ -35,8 +35,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "store-gateway" => &[&["model", "block", "query-engine", "object-storage"], CLUSTER, FOUNDATION],
         "querier" => &[&["model", "pprof", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         "compactor" => &[&["model", "symbols", "block", "catalog", "object-storage"], CLUSTER, FOUNDATION],
-        // The program builds what roles are given, so it knows the catalog and the log by name; it does nothing with either.
-        "flamelake" => &[&["model", "object-storage", "catalog", "journal"], CLUSTER, FOUNDATION, ROLES],
+        // The program builds what roles are given, and `flamelake admin` looks at blocks, catalogs and logs without a server.
+        "flamelake" => &[&["model", "object-storage", "block", "catalog", "journal"], CLUSTER, FOUNDATION, ROLES],
         // Tests and tools meet the server only over the network.
         "testkit" => &[&["model", "pprof", "config", "runtime"]],
         "integration-tests" | "loadgen" => &[&["api", "testkit"]],

@@ -1,7 +1,7 @@
 //! The door of the ingester of this process: pushes pass only while it is registered, and answers tell which ring it knows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
@@ -9,23 +9,45 @@ use flamelake_model::query::PartialAnswer;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_ring::RingHandle;
 
-/// Open or shut; shared by who registers and who answers.
+/// Shared by who registers and who answers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gate(Arc<AtomicBool>);
+pub(crate) struct Gate(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    registered: AtomicBool,
+    /// Unix milliseconds; 0 = takes pushes.
+    read_only_since_ms: AtomicI64,
+}
 
 impl Gate {
     /// Every query asks this ingester now.
     pub(crate) fn open(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.registered.store(true, Ordering::Release);
     }
 
     /// It joins or leaves.
     pub(crate) fn shut(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.registered.store(false, Ordering::Release);
     }
 
-    fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// An operator wants no more pushes here, since when.
+    pub(crate) fn set_read_only(&self, since_ms: Option<i64>) {
+        self.0.read_only_since_ms.store(since_ms.unwrap_or(0), Ordering::Release);
+    }
+
+    pub(crate) fn read_only_since_ms(&self) -> Option<i64> {
+        Some(self.0.read_only_since_ms.load(Ordering::Acquire)).filter(|since| *since != 0)
+    }
+
+    /// Why a push does not pass.
+    fn check(&self) -> Result<(), StatusError> {
+        let refused = |why: &str| Err(StatusError::new(ErrorCode::FailedPrecondition, format!("this ingester {why}")));
+        match (self.0.registered.load(Ordering::Acquire), self.read_only_since_ms()) {
+            (true, None) => Ok(()),
+            (true, Some(_)) => refused("is read-only"),
+            (false, _) => refused("joins or leaves the ring"),
+        }
     }
 }
 
@@ -39,10 +61,8 @@ pub(crate) struct Gated {
 #[async_trait]
 impl IngesterApi for Gated {
     async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
-        if !self.gate.is_open() {
-            // Surely not stored: another ingester may take it.
-            return Err(StatusError::new(ErrorCode::FailedPrecondition, "this ingester joins or leaves the ring"));
-        }
+        // Refused means surely not stored: another ingester may take it.
+        self.gate.check()?;
         self.inner.append(request).await
     }
 
@@ -96,6 +116,10 @@ mod tests {
             || gated.append(AppendRequest { tenant: TenantId::anonymous(), frames: vec![bytes::Bytes::new()] });
         assert_eq!(append().await.unwrap_err().code, ErrorCode::FailedPrecondition);
         gate.open();
+        assert_eq!(append().await.unwrap().len(), 1);
+        gate.set_read_only(Some(1));
+        assert_eq!(append().await.unwrap_err().message, "this ingester is read-only");
+        gate.set_read_only(None);
         assert_eq!(append().await.unwrap().len(), 1);
         gate.shut();
         assert_eq!(append().await.unwrap_err().code, ErrorCode::FailedPrecondition);

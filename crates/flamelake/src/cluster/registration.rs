@@ -76,6 +76,15 @@ impl Registration {
         }
     }
 
+    /// Unix milliseconds since when it takes no pushes; `None` = it takes them.
+    pub(crate) async fn set_read_only(&self, read_only: bool) -> Result<Option<i64>, RingError> {
+        let slot = self.membership.lock().await;
+        let Some(membership) = slot.as_ref() else { return Ok(None) };
+        let since = membership.set_read_only(read_only).await?;
+        self.gate.set_read_only(since);
+        Ok(since)
+    }
+
     /// No member any more.
     pub(crate) async fn leave(&self) -> Result<(), RingError> {
         match self.membership.lock().await.take() {
@@ -116,6 +125,8 @@ impl Registration {
             snapshot.get(&self.id).is_some_and(|seen| seen.member.incarnation == self.incarnation)
         };
         let snapshot = self.ring.until(is_in).await;
+        // Kept from the registration before.
+        self.gate.set_read_only(snapshot.get(&self.id).and_then(|seen| seen.member.read_only_since_ms));
         let others = snapshot.members().iter().filter(|seen| seen.member.id != self.id && seen.healthy);
         let tell = join_all(others.map(|seen| self.tell(&seen.member, snapshot.epoch())));
         tokio::select! {

@@ -78,7 +78,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `2026-11-22 15:00:00` of Unix milliseconds, in UTC.
-pub(super) fn show(ms: i64) -> String {
+pub(crate) fn show(ms: i64) -> String {
     let (days, rest) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS) / 1000);
     let (year, month, day) = date(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)

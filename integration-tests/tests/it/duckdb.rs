@@ -29,7 +29,7 @@ struct Seen {
 }
 
 fn duckdb(python: &Path, blocks: &Path) -> anyhow::Result<Seen> {
-    let script = file("integration-tests/tests/duckdb/sums.py");
+    let script = file("integration-tests/tests/it/duckdb/sums.py");
     let output = Command::new(python).arg(script).arg(file("docs/formats/block.sql")).arg(blocks).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut seen = Seen { blocks: std::fs::read_dir(blocks)?.count(), ..Seen::default() };

@@ -77,3 +77,39 @@ async fn a_lost_ingester_is_recovered_by_another() -> anyhow::Result<()> {
     expect_sum(&query, pushed).await?;
     cluster.expect_no_trouble()
 }
+
+/// What operators do before a scale-down (contract `operations.md` section 1.5), on the admin port.
+#[tokio::test]
+async fn an_ingester_is_led_out_by_its_admin_port() -> anyhow::Result<()> {
+    let Some(mut cluster) = Cluster::prepare("an_ingester_is_led_out", ServerOptions::new())? else { return Ok(()) };
+    cluster.add("all-0", "all").await?;
+    let port = free_port()?;
+    cluster.add_with("ingester-1", "ingester", &[&format!("server.admin-listen-port={port}")]).await?;
+    let (front, admin) = (cluster.client("all-0"), Client::new(&format!("http://127.0.0.1:{port}")));
+    ensure!(cluster.client("ingester-1").get_status("/ring").await? == 404, "the admin port is split off");
+    ensure!(admin.get_status("/ring").await? == 200);
+    let mut pushed = push_some(&front, 0).await?;
+
+    ensure!(admin.get_text("/ingester/prepare-instance-ring-downscale").await? == r#"{"timestamp":0}"#);
+    ensure!(admin.post_status("/ingester/prepare-instance-ring-downscale").await? == 200);
+    ensure!(admin.get_text("/ingester/prepare-instance-ring-downscale").await? != r#"{"timestamp":0}"#);
+    let before = cluster.server("ingester-1").metric("flamelake_ingester_profiles_total").await?;
+    pushed += push_some(&front, 1).await?;
+    expect_sum(&front, pushed).await?;
+    let after = cluster.server("ingester-1").metric("flamelake_ingester_profiles_total").await?;
+    ensure!(before > 0.0 && after == before, "took {before}, then {after}");
+
+    ensure!(admin.post_status("/ingester/shutdown").await? == 204);
+    ensure!(cluster.client("ingester-1").get_status("/ready").await? == 503);
+    expect_sum(&front, pushed).await?;
+    let status = cluster.server("ingester-1").stop().await?;
+    ensure!(status.success(), "{status}");
+    expect_sum(&front, pushed).await?;
+    pushed += push_some(&front, 2).await?;
+    expect_sum(&front, pushed).await?;
+    cluster.expect_no_trouble()
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
