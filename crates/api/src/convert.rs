@@ -1,6 +1,7 @@
 //! Wire messages to and from values of `model`.
 
 mod answer;
+mod heatmap;
 mod question;
 
 use flamelake_model::{Labels, ProfileType, StatusError};

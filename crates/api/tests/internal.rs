@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use flamelake_api::flamelake::{ingester, query};
 use flamelake_api::roles::{IngesterQuery, Watermark};
 use flamelake_api::{AnswerAssembler, answer_chunks};
+use flamelake_model::heatmap::{Dot, DotKey, DotKind, HeatmapDots, HeatmapQuery};
 use flamelake_model::query::{
     ExemplarKind, GoPgo, PartialAnswer, PartialExemplar, PartialPoint, PartialQuery, PartialResult, PartialTimeSeries,
-    QueryStats, SampleFilter, Selection, TimeSeriesQuery,
+    QueryStats, SampleFilter, Selection, TimeSeriesQuery, TimeSpan,
 };
 use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
-use flamelake_model::{ErrorCode, Labels, ProfileId, ProfileType, TenantId, TimeRange, TimestampMs};
+use flamelake_model::{ErrorCode, Labels, ProfileId, ProfileType, TenantId, TimeRange, TimestampMs, TimestampNs};
 use prost::Message as _;
 
 fn selection() -> Selection {
@@ -51,6 +52,14 @@ fn questions() -> Vec<PartialQuery> {
             step_ms: 15_000,
             exemplars: ExemplarKind::Individual,
         }),
+        PartialQuery::Heatmap(HeatmapQuery {
+            selection: selection(),
+            group_by: vec!["pod".to_owned()],
+            step_ms: 15_000,
+            kind: DotKind::Span,
+            labels: true,
+        }),
+        PartialQuery::TimeSpan(Selection { profile_type: None, ..selection() }),
     ]
 }
 
@@ -93,7 +102,42 @@ fn results() -> Vec<PartialResult> {
         PartialResult::Pprof((0..3_000_000u32).map(|at| at as u8).collect()),
         PartialResult::Pprof(Vec::new()),
         PartialResult::TimeSeries(vec![series]),
+        PartialResult::Heatmap(vec![dots(true), dots(false)]),
+        PartialResult::TimeSpan(None),
+        PartialResult::TimeSpan(Some(TimeSpan { min: TimestampNs(-1), max: TimestampNs(1) })),
     ]
+}
+
+fn dots(profiles: bool) -> HeatmapDots {
+    let dot = |number: u8| Dot {
+        key: DotKey {
+            time: TimestampNs(number.into()),
+            profile_id: ProfileId([if profiles { number } else { 0 }; 16]),
+            span_id: if profiles { 0 } else { number.into() },
+            trace_id: [if profiles { 0 } else { number / 2 }; 16],
+        },
+        value: -i64::from(number),
+        labels: if profiles { Labels::from_pairs([("pod", (number % 2).to_string())]) } else { Labels::default() },
+    };
+    HeatmapDots { group: vec![None, Some("p".to_owned())], dots: (1..5).map(dot).collect() }
+}
+
+#[test]
+fn columns_of_dots_must_fit_each_other() {
+    let good = query::v1::HeatmapDots::from(dots(true));
+    let changes: [fn(&mut query::v1::HeatmapDots); 6] = [
+        |columns| columns.times_ns.push(1),
+        |columns| columns.values.clear(),
+        |columns| columns.profile_ids = columns.profile_ids.slice(1..),
+        |columns| columns.span_ids = vec![1],
+        |columns| columns.labels[0] = 9,
+        |columns| *columns = query::v1::HeatmapDots::default(),
+    ];
+    for change in changes {
+        let mut columns = good.clone();
+        change(&mut columns);
+        assert_eq!(HeatmapDots::try_from(columns).unwrap_err().code, ErrorCode::Internal);
+    }
 }
 
 fn answer(result: PartialResult) -> PartialAnswer {

@@ -1,6 +1,7 @@
 //! All sections in one: the only place that knows every key.
 
 use flamelake_config::ByteSize;
+use flamelake_rpc::Tenancy;
 
 flamelake_config::section! {
     /// Server: which roles run here, where they listen, and who is who.
@@ -55,5 +56,12 @@ flamelake_config::section! {
             /// Bounds for each tenant.
             pub limits: flamelake_config::Limits,
         }
+    }
+}
+
+impl ServerSettings {
+    /// Whether requests name their tenant.
+    pub(crate) fn tenancy(&self) -> Tenancy {
+        if self.multitenancy_enabled { Tenancy::Multi } else { Tenancy::Single }
     }
 }

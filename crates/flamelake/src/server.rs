@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flamelake_api::{FILE_DESCRIPTOR_SET, METHODS};
 use flamelake_config::{Show, Values, show};
-use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics, Tenancy};
+use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics};
 use flamelake_runtime::clock::{SharedClock, SystemClock};
 use flamelake_runtime::{Readiness, stop_signal};
 use flamelake_telemetry::BuildInfo;
@@ -64,12 +64,12 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     };
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
     let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
-    let tenancy = if settings.multitenancy_enabled { Tenancy::Multi } else { Tenancy::Single };
+    let tenancy = settings.tenancy();
     let life =
         Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
     let operators =
         operator_routes(admin.clone()).merge(life::routes(life)).merge(flamelake_ring::routes(cluster.handle()));
-    let app = App::new().rpc(rpc).plain(routes(admin.clone())).health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let app = App::new().rpc(rpc).plain(system.http.clone()).plain(routes(admin.clone())).health(&health).reflection(FILE_DESCRIPTOR_SET);
     let (app, admin_app) = match admin_port {
         Some(_) => (app, App::new().plain(routes(admin)).plain(operators)),
         None => (app.plain(operators), App::new()),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
 use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
 use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll};
@@ -28,6 +29,8 @@ use crate::target::Roles;
 pub(crate) struct System {
     /// Methods of the public port.
     pub(crate) rpc: RpcRouter,
+    /// Plain routes of the public port.
+    pub(crate) http: Router,
     pub(crate) ingester: Option<Arc<Ingester>>,
     pub(crate) compactor: Option<Arc<Compactor>>,
     pub(crate) limits: Arc<TenantLimits>,
@@ -79,8 +82,15 @@ pub(crate) async fn build(
     let limits = Arc::new(TenantLimits::open(settings.limits.clone(), limits_file)?);
     let source: Arc<dyn LimitsSource> = Arc::clone(&limits) as Arc<dyn LimitsSource>;
     let parts = Parts { settings, roles, cluster, clock, registry, limits: source };
-    let mut system =
-        System { rpc: RpcRouter::new(), ingester: None, compactor: None, limits, ingester_api: None, gateway: None };
+    let mut system = System {
+        rpc: RpcRouter::new(),
+        http: Router::new(),
+        ingester: None,
+        compactor: None,
+        limits,
+        ingester_api: None,
+        gateway: None,
+    };
     if [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor].into_iter().any(|role| roles.has(role)) {
         let store = parts.store().await?;
         if roles.has(Role::Ingester) {
@@ -95,7 +105,9 @@ pub(crate) async fn build(
             system.gateway = Some(gateway);
         }
         if roles.has(Role::Querier) {
-            system.rpc = parts.querier(&store, &system).rpc();
+            let querier = parts.querier(&store, &system);
+            system.http = querier.http(settings.tenancy());
+            system.rpc = querier.rpc();
         }
         if roles.has(Role::Compactor) {
             system.compactor = Some(Arc::new(parts.compactor(store)?));

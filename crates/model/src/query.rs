@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::heatmap::{HeatmapDots, HeatmapQuery};
 use crate::selector::Selector;
 use crate::tree::Tree;
 use crate::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs, TimestampNs};
@@ -121,6 +122,10 @@ pub enum PartialQuery {
     },
     /// Totals over time.
     TimeSeries(TimeSeriesQuery),
+    /// Profiles or spans by time and value.
+    Heatmap(HeatmapQuery),
+    /// First and last profile; the selection is looked at as coarsely as is cheap.
+    TimeSpan(Selection),
 }
 
 impl PartialQuery {
@@ -131,18 +136,24 @@ impl PartialQuery {
             | Self::LabelValues { selection, .. }
             | Self::Series { selection, .. }
             | Self::Tree { selection, .. }
-            | Self::Pprof { selection, .. } => selection,
+            | Self::Pprof { selection, .. }
+            | Self::TimeSpan(selection) => selection,
             Self::TimeSeries(query) => &query.selection,
+            Self::Heatmap(query) => &query.selection,
         }
     }
 
-    /// First and last instant of the profiles that the answer covers, inclusive. Time series read one step before their start
-    /// (contract `query.md` section 4, SelectSeries), so planners and sources prune by this and not by the selection's range.
+    /// First and last instant of the profiles that the answer covers, inclusive. Time series and heatmaps read one step before their start
+    /// (contract `query.md` section 4), so planners and sources prune by this and not by the selection's range.
     pub fn rows(&self) -> (TimestampNs, TimestampNs) {
         match self {
             Self::TimeSeries(query) => {
                 let start = query.selection.range.start().0.saturating_sub(query.step_ms);
                 (TimestampMs(start).to_ns(), query.last_point().to_ns())
+            }
+            Self::Heatmap(query) => {
+                let start = query.selection.range.start().0.saturating_sub(query.step_ms);
+                (TimestampMs(start).to_ns(), query.selection.range.end_ns())
             }
             _ => (self.selection().range.start_ns(), self.selection().range.end_ns()),
         }
@@ -184,6 +195,25 @@ pub struct PartialTimeSeries {
     pub points: Vec<PartialPoint>,
 }
 
+/// First and last instant of some profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSpan {
+    /// The earliest.
+    pub min: TimestampNs,
+    /// The latest.
+    pub max: TimestampNs,
+}
+
+impl TimeSpan {
+    /// The span over both parts, where nothing is no part.
+    pub fn join(left: Option<Self>, right: Option<Self>) -> Option<Self> {
+        match (left, right) {
+            (Some(left), Some(right)) => Some(Self { min: left.min.min(right.min), max: left.max.max(right.max) }),
+            (left, right) => left.or(right),
+        }
+    }
+}
+
 /// An exact answer over some rows; the variant follows the question's.
 #[derive(Clone, Debug)]
 pub enum PartialResult {
@@ -197,6 +227,10 @@ pub enum PartialResult {
     Pprof(Vec<u8>),
     /// To `TimeSeries`, sorted by group.
     TimeSeries(Vec<PartialTimeSeries>),
+    /// To `Heatmap`, sorted by group.
+    Heatmap(Vec<HeatmapDots>),
+    /// To `TimeSpan`; `None` when there are no profiles.
+    TimeSpan(Option<TimeSpan>),
 }
 
 impl PartialResult {
@@ -208,6 +242,8 @@ impl PartialResult {
             PartialQuery::Tree { .. } => Self::Tree(Tree::default()),
             PartialQuery::Pprof { .. } => Self::Pprof(Vec::new()),
             PartialQuery::TimeSeries(_) => Self::TimeSeries(Vec::new()),
+            PartialQuery::Heatmap(_) => Self::Heatmap(Vec::new()),
+            PartialQuery::TimeSpan(_) => Self::TimeSpan(None),
         }
     }
 }

@@ -46,6 +46,11 @@ impl TimeRange {
         if start > end { Err(TimeRangeError { start, end }) } else { Ok(Self { start, end }) }
     }
 
+    /// From an instant on, without end.
+    pub fn since(start: TimestampMs) -> Self {
+        Self { start, end: TimestampMs(i64::MAX) }
+    }
+
     /// First millisecond.
     pub fn start(self) -> TimestampMs {
         self.start

@@ -5,12 +5,14 @@
 mod range;
 mod nodes;
 mod filter;
+mod heatmap;
 
 use flamelake_model::query::{ExemplarKind, GoPgo, SampleFilter, Selection, TimeSeriesQuery};
 use flamelake_model::selector::Selector;
 use flamelake_model::{ErrorCode, ProfileType, StatusError, TimeRange, TimestampMs};
 
 pub(crate) use self::filter::SampleFilterInput;
+pub(crate) use self::heatmap::{HeatmapInput, HeatmapQuestion};
 pub(crate) use self::nodes::MaxNodes;
 pub(crate) use self::range::Now;
 use crate::limits::QueryLimits;

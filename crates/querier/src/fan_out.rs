@@ -85,6 +85,9 @@ impl FanOut {
     async fn ask_once(&self, ingesters: &AllIngesters, plan: Plan) -> Result<PartialAnswer, StatusError> {
         let query = plan.ingesters.query.clone();
         let recent = ingesters.query(&plan.ingesters);
+        if let Some(known) = plan.known {
+            return merge(&query, vec![recent.await?, known]).await;
+        }
         let Some(gateways) = plan.gateways else { return recent.await };
         self.metrics.blocks.inc_by(gateways.blocks.len() as u64);
         let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways))?;

@@ -8,6 +8,7 @@
 mod config;
 mod service;
 mod rpc;
+mod http;
 mod check;
 mod limits;
 mod admission;
@@ -17,6 +18,7 @@ mod members;
 mod merge;
 mod render;
 mod series;
+mod heatmap;
 mod labels;
 mod error;
 mod metrics;

@@ -1,7 +1,8 @@
 //! Parts of an answer to the whole: exact sums, in any order; and the way off the async threads for what takes milliseconds.
 
 use flamelake_model::StatusError;
-use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats};
+use flamelake_model::heatmap::{DOTS_MAX, count_dots, merge_heatmaps};
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, TimeSpan};
 use flamelake_model::time_series::merge_time_series;
 use flamelake_pprof::PprofBuilder;
 
@@ -50,6 +51,13 @@ impl Sum {
             (Self::Plain(PartialResult::TimeSeries(all)), PartialResult::TimeSeries(part)) => {
                 *all = merge_time_series([std::mem::take(all), part]);
             }
+            (Self::Plain(PartialResult::Heatmap(all)), PartialResult::Heatmap(part)) => {
+                *all = merge_heatmaps([std::mem::take(all), part]);
+                check_dots(count_dots(all))?;
+            }
+            (Self::Plain(PartialResult::TimeSpan(all)), PartialResult::TimeSpan(part)) => {
+                *all = TimeSpan::join(*all, part);
+            }
             _ => return Err(mismatch()),
         }
         Ok(())
@@ -66,6 +74,15 @@ impl Sum {
         }
         Ok(PartialResult::Pprof(if builder.is_empty() { Vec::new() } else { builder.encode(None) }))
     }
+}
+
+fn check_dots(count: usize) -> Result<(), StatusError> {
+    if count <= DOTS_MAX {
+        return Ok(());
+    }
+    Err(StatusError::resource_exhausted(format!(
+        "the heatmap has more than {DOTS_MAX} dots: add matchers or shorten the range"
+    )))
 }
 
 fn mismatch() -> StatusError {

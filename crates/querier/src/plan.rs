@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flamelake_api::roles::{IngesterQuery, StoreGatewayQuery, Watermark};
 use flamelake_catalog::{CatalogState, CatalogStore};
-use flamelake_model::query::{PartialQuery, Selection};
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, Selection, TimeSpan};
 use flamelake_model::{StatusError, TenantId, TimestampNs, label_name};
 
 /// Where the querier learns which blocks are live. A trait, so that tests hold the versions in their hands.
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) ingesters: IngesterQuery,
     /// `None` when no block can hold a matching row.
     pub(crate) gateways: Option<StoreGatewayQuery>,
+    /// What the catalog itself knows of the blocks; then no store-gateway is asked.
+    pub(crate) known: Option<PartialAnswer>,
 }
 
 impl Plan {
@@ -43,7 +45,16 @@ impl Plan {
                         && wanted.selection.selector.admits(label_name::SERVICE_NAME, &partition.service_name)
                 })
         });
-        let blocks: Vec<String> = may_match.map(|(ulid, _)| ulid.to_string()).collect();
+        let (mut blocks, mut known) = (Vec::new(), None);
+        if matches!(query, PartialQuery::TimeSpan(_)) {
+            let spans = may_match.map(|(_, block)| {
+                Some(TimeSpan { min: TimestampNs(block.min_time_ns), max: TimestampNs(block.max_time_ns) })
+            });
+            let result = PartialResult::TimeSpan(spans.fold(None, TimeSpan::join));
+            known = Some(PartialAnswer { result, stats: QueryStats::default() });
+        } else {
+            blocks = may_match.map(|(ulid, _)| ulid.to_string()).collect();
+        }
         let watermarks = state.covered.iter().map(|(log, through)| Watermark { log: log.clone(), through: *through });
         let ingesters = IngesterQuery {
             tenant: tenant.clone(),
@@ -57,7 +68,7 @@ impl Plan {
             query: query.clone(),
             set_missing_aside,
         });
-        Self { ingesters, gateways }
+        Self { ingesters, gateways, known }
     }
 }
 

@@ -1,21 +1,19 @@
 //! `querier.v1.QuerierService` on the public port: messages to inputs, answers to messages, no logic.
-//!
-//! What is not registered here (SelectHeatmap, GetProfileStats, AnalyzeQuery) the port answers with `unimplemented`.
 
 use flamelake_api::google::v1 as pprof;
 use flamelake_api::querier::v1;
 use flamelake_api::types::v1 as types;
 use flamelake_model::StatusError;
-use flamelake_model::query::GoPgo;
+use flamelake_model::query::{GoPgo, TimeSpan};
 use flamelake_rpc::{Idempotent, Reply, RequestContext, RpcRouter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::Querier;
-use crate::check::{SampleFilterInput, SeriesInput, StacktracesInput};
+use crate::check::{HeatmapInput, SampleFilterInput, SeriesInput, StacktracesInput};
 use crate::service::{Answer, Caller};
 
 /// Names the blocks that an answer had to leave out.
-const PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-flamelake-partial");
+pub(crate) const PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-flamelake-partial");
 /// Most bytes of that header.
 const PARTIAL_HEADER_BYTES_MAX: usize = 2048;
 
@@ -69,6 +67,18 @@ impl Querier {
             method!(router, self, "SelectMergeProfile", v1::SelectMergeProfileRequest, pprof::Profile, merge_profile);
         let router =
             method!(router, self, "SelectSeries", v1::SelectSeriesRequest, v1::SelectSeriesResponse, select_series);
+        let router =
+            method!(router, self, "SelectHeatmap", v1::SelectHeatmapRequest, v1::SelectHeatmapResponse, select_heatmap);
+        let router = method!(
+            router,
+            self,
+            "GetProfileStats",
+            types::GetProfileStatsRequest,
+            types::GetProfileStatsResponse,
+            profile_stats
+        );
+        let router =
+            method!(router, self, "AnalyzeQuery", v1::AnalyzeQueryRequest, v1::AnalyzeQueryResponse, analyze_query);
         method!(router, self, "Diff", v1::DiffRequest, v1::DiffResponse, diff)
     }
 }
@@ -85,7 +95,7 @@ fn reply<T>(answer: Answer<T>) -> Reply<T> {
     Reply { message: answer.value, headers }
 }
 
-fn partial_header(set_aside: &[String]) -> Option<HeaderValue> {
+pub(crate) fn partial_header(set_aside: &[String]) -> Option<HeaderValue> {
     if set_aside.is_empty() {
         return None;
     }
@@ -224,6 +234,47 @@ async fn select_series(
         exemplar_type: request.exemplar_type,
     };
     Ok(querier.series(caller, &input).await?.map(|series| v1::SelectSeriesResponse { series }))
+}
+
+async fn select_heatmap(
+    querier: &Querier,
+    caller: &Caller,
+    request: v1::SelectHeatmapRequest,
+) -> Result<Answer<v1::SelectHeatmapResponse>, StatusError> {
+    let input = HeatmapInput {
+        profile_type: request.profile_type_id,
+        label_selector: request.label_selector,
+        start: request.start,
+        end: request.end,
+        step: request.step,
+        group_by: request.group_by,
+        query_type: request.query_type,
+        exemplar_type: request.exemplar_type,
+        limit: request.limit.unwrap_or_default(),
+    };
+    Ok(querier.heatmap(caller, &input).await?.map(|series| v1::SelectHeatmapResponse { series }))
+}
+
+async fn profile_stats(
+    querier: &Querier,
+    caller: &Caller,
+    _request: types::GetProfileStatsRequest,
+) -> Result<Answer<types::GetProfileStatsResponse>, StatusError> {
+    let stats = |span: TimeSpan| types::GetProfileStatsResponse {
+        data_ingested: true,
+        oldest_profile_time: span.min.to_ms().0,
+        newest_profile_time: span.max.to_ms().0,
+    };
+    Ok(querier.time_span(caller).await?.map(|span| span.map(stats).unwrap_or_default()))
+}
+
+/// Always empty, as clients expect of one tier of storage: there is no second one to weigh it against.
+async fn analyze_query(
+    _querier: &Querier,
+    _caller: &Caller,
+    _request: v1::AnalyzeQueryRequest,
+) -> Result<Answer<v1::AnalyzeQueryResponse>, StatusError> {
+    Ok(Answer::default())
 }
 
 async fn diff(

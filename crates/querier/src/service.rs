@@ -9,7 +9,8 @@ use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_api::types::v1 as types;
 use flamelake_catalog::CatalogStore;
 use flamelake_config::LimitsSource;
-use flamelake_model::query::{PartialQuery, PartialResult, Selection};
+use flamelake_model::query::{PartialQuery, PartialResult, Selection, TimeSpan};
+use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
 use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimestampMs, TimestampNs, label_name};
 use flamelake_runtime::clock::SharedClock;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use crate::admission::Admission;
-use crate::check::{Checker, Now, PprofQuestion, SeriesInput, StacktracesInput, TreeQuestion};
+use crate::check::{Checker, HeatmapInput, Now, PprofQuestion, SeriesInput, StacktracesInput, TreeQuestion};
 use crate::config::QuerierConfig;
 use crate::error::QuerierError;
 use crate::fan_out::FanOut;
@@ -26,7 +27,7 @@ use crate::limits::QueryLimits;
 use crate::merge::off_reactor;
 use crate::metrics::Metrics;
 use crate::plan::Catalog;
-use crate::{labels, render, series};
+use crate::{heatmap, labels, render, series};
 
 /// What a querier works with.
 #[derive(Clone)]
@@ -300,6 +301,38 @@ impl Querier {
         Ok(Answer { value: series::render(parts, &question), set_aside })
     }
 
+    /// Profiles or spans by time and value.
+    pub(crate) async fn heatmap(
+        &self,
+        caller: &Caller,
+        input: &HeatmapInput,
+    ) -> Result<Answer<Vec<types::HeatmapSeries>>, StatusError> {
+        let limits = self.limits(caller);
+        let Some(question) = self.checker(&limits).heatmap(input)? else { return Ok(Answer::default()) };
+        let (result, set_aside) = self.ask(caller, PartialQuery::Heatmap(question.query.clone())).await?;
+        let PartialResult::Heatmap(groups) = result else { return Err(mismatch()) };
+        let value = off_reactor(move || heatmap::render(&groups, &question)).await??;
+        Ok(Answer { value, set_aside })
+    }
+
+    /// First and last profile that has not passed its retention; `None` when there are none.
+    pub(crate) async fn time_span(&self, caller: &Caller) -> Result<Answer<Option<TimeSpan>>, StatusError> {
+        let Ok([tenant]) = <&[TenantId; 1]>::try_from(caller.tenants.as_slice()) else {
+            let count = caller.tenants.len();
+            return Err(StatusError::invalid_argument(format!(
+                "profile stats take exactly one tenant, the request names {count}"
+            )));
+        };
+        let retention = self.shared.limits.for_tenant(tenant).retention_period;
+        let range = self.now().kept(retention);
+        let selection = Selection { profile_type: None, selector: Selector::default(), range };
+        let (result, set_aside) = self.ask(caller, PartialQuery::TimeSpan(selection)).await?;
+        let PartialResult::TimeSpan(span) = result else { return Err(mismatch()) };
+        // Where data past its retention still lies, it must not show.
+        let kept = span.map(|span| TimeSpan { min: span.min.max(range.start_ns()), ..span });
+        Ok(Answer { value: kept, set_aside })
+    }
+
     /// Both exact trees side by side, cut once.
     pub(crate) async fn diff(
         &self,
@@ -350,7 +383,12 @@ impl Querier {
     }
 
     fn checker<'a>(&self, limits: &'a QueryLimits) -> Checker<'a> {
-        Checker { limits, now: Now(TimestampNs(self.shared.clock.unix_nanos()).to_ms()) }
+        Checker { limits, now: self.now() }
+    }
+
+    /// The moment that requests are checked at.
+    pub(crate) fn now(&self) -> Now {
+        Now(TimestampNs(self.shared.clock.unix_nanos()).to_ms())
     }
 }
 

@@ -1,6 +1,7 @@
 //! How much one partial answer may hold, and what a caller can do when it would hold more (promise P5).
 
 use flamelake_model::StatusError;
+use flamelake_model::heatmap::DOTS_MAX;
 
 use crate::SourceError;
 
@@ -34,6 +35,11 @@ pub(crate) fn check_label_sets(count: usize) -> Result<(), SourceError> {
 /// See [`POINTS_MAX`].
 pub(crate) fn check_points(count: usize) -> Result<(), SourceError> {
     check(count, POINTS_MAX, "points", "use a larger step, a shorter range or fewer group-by labels")
+}
+
+/// See [`DOTS_MAX`].
+pub(crate) fn check_dots(count: usize) -> Result<(), SourceError> {
+    check(count, DOTS_MAX, "dots", "add matchers or shorten the range")
 }
 
 /// See [`EXEMPLAR_CANDIDATES_MAX`].

@@ -1,8 +1,9 @@
 //! The door: one question to one source.
 
-use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats};
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, Selection, TimeSpan};
 
-use crate::{ProfileSource, SourceError, labels, pprof, time_series, tree};
+use crate::select::SeriesFilter;
+use crate::{ProfileSource, SourceError, heatmap, labels, pprof, time_series, tree};
 
 /// Answers a question from one source. Dropping the future cancels it at its next pause or read.
 ///
@@ -24,6 +25,19 @@ pub async fn execute(source: &dyn ProfileSource, query: &PartialQuery) -> Result
         PartialQuery::TimeSeries(series) => {
             PartialResult::TimeSeries(time_series::time_series(source, query, series, &mut stats).await?)
         }
+        PartialQuery::Heatmap(heatmap) => {
+            PartialResult::Heatmap(heatmap::heatmap(source, query, heatmap, &mut stats).await?)
+        }
+        PartialQuery::TimeSpan(selection) => PartialResult::TimeSpan(time_span(source, query, selection)),
     };
     Ok(PartialAnswer { result, stats })
+}
+
+/// From what partitions say of themselves: no series is looked at.
+fn time_span(source: &dyn ProfileSource, query: &PartialQuery, selection: &Selection) -> Option<TimeSpan> {
+    let filter = SeriesFilter::for_labels(query, selection);
+    let spans = source.partitions().into_iter().filter(|partition| filter.admits(partition));
+    spans
+        .map(|partition| Some(TimeSpan { min: partition.min_time, max: partition.max_time }))
+        .fold(None, TimeSpan::join)
 }

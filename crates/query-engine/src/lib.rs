@@ -15,6 +15,7 @@ mod stack_sums;
 mod tree;
 mod pprof;
 mod time_series;
+mod heatmap;
 mod merge;
 mod bounds;
 mod pause;

@@ -1,12 +1,13 @@
 //! Answers of several sources to one: as if their rows had lain in one.
 
-use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats};
+use flamelake_model::heatmap::{count_dots, merge_heatmaps};
+use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, TimeSpan};
 use flamelake_model::time_series::merge_time_series;
 use flamelake_model::{ErrorCode, StatusError};
 use flamelake_pprof::PprofBuilder;
 
 use crate::SourceError;
-use crate::bounds::{check_label_sets, check_points, check_strings};
+use crate::bounds::{check_dots, check_label_sets, check_points, check_strings};
 
 /// Collects partial answers to one question, in any order. Merging trees and profiles takes CPU: keep it off socket threads.
 #[derive(Debug)]
@@ -43,6 +44,14 @@ impl Merger {
             (PartialResult::TimeSeries(all), PartialResult::TimeSeries(part)) => {
                 *all = merge_time_series([std::mem::take(all), part]);
                 check_points(all.iter().map(|series| series.points.len()).sum())
+            }
+            (PartialResult::Heatmap(all), PartialResult::Heatmap(part)) => {
+                *all = merge_heatmaps([std::mem::take(all), part]);
+                check_dots(count_dots(all))
+            }
+            (PartialResult::TimeSpan(all), PartialResult::TimeSpan(part)) => {
+                *all = TimeSpan::join(*all, part);
+                Ok(())
             }
             _ => return Err(StatusError::internal("a part answers another question")),
         };

@@ -2,6 +2,7 @@
 
 mod double;
 
+use flamelake_model::heatmap::{Dot, DotKind, HeatmapDots, HeatmapQuery};
 use flamelake_model::query::{
     ExemplarKind, GoPgo, PartialAnswer, PartialQuery, PartialResult, PartialTimeSeries, SampleFilter, Selection,
     TimeSeriesQuery,
@@ -312,6 +313,64 @@ fn of_equal_exemplars_the_smallest_id_wins() {
     }
 }
 
+fn dots(profiles: &[TestProfile], kind: DotKind, group_by: &[&str]) -> Vec<String> {
+    let query = PartialQuery::Heatmap(HeatmapQuery {
+        selection: selection("{}", 100, 200),
+        group_by: group_by.iter().map(|name| (*name).to_owned()).collect(),
+        step_ms: 50,
+        kind,
+        labels: true,
+    });
+    let PartialResult::Heatmap(groups) = ask(profiles, &query).result else { panic!("no heatmap") };
+    let dot = |dot: &Dot| {
+        let (key, pod) = (dot.key, dot.labels.get("pod").unwrap_or("-"));
+        format!(" {}#{}/{}/{}={}{pod}", key.time.to_ms(), key.profile_id.0[15], key.span_id, key.trace_id[0], dot.value)
+    };
+    let line = |group: &HeatmapDots| {
+        let values: Vec<&str> = group.group.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+        format!("{}:{}", values.join(","), group.dots.iter().map(dot).collect::<String>())
+    };
+    groups.iter().map(line).collect()
+}
+
+#[test]
+fn heatmaps_have_a_dot_for_each_profile_and_read_one_step_before_the_start() {
+    let fleet = [
+        profile(1, 49, labels("a", CPU, &[("pod", "p")]), &[("main", 1)]),
+        profile(2, 50, labels("a", CPU, &[("pod", "p")]), &[("main", 2)]),
+        profile(3, 200, labels("a", CPU, &[("pod", "p"), ("core", "0")]), &[("main", 3)]),
+        profile(3, 200, labels("a", CPU, &[("pod", "q"), ("core", "1")]), &[("main", 4)]),
+        profile(4, 201, labels("a", CPU, &[("pod", "p")]), &[("main", 5)]),
+    ];
+    assert_eq!(dots(&fleet, DotKind::Profile, &[]), [": 50#2/0/0=2p 200#3/0/0=7-"]);
+    assert_eq!(dots(&fleet, DotKind::Profile, &["pod"]), ["p: 50#2/0/0=2- 200#3/0/0=3-", "q: 200#3/0/0=4-"]);
+    assert_eq!(dots(&fleet, DotKind::Span, &[]), [""; 0]);
+}
+
+#[test]
+fn heatmaps_of_spans_sum_the_samples_of_a_span() {
+    let mut profile = profile(1, 100, labels("a", CPU, &[("pod", "p")]), &[("main", 1), ("x", 2), ("y", 4), ("z", 8)]);
+    for (sample, (span, trace)) in profile.samples.iter_mut().zip([(0, 0), (7, 1), (7, 1), (7, 2)]) {
+        (sample.span, sample.trace) = (span, [trace; 16]);
+    }
+    assert_eq!(dots(&[profile], DotKind::Span, &[]), [": 100#0/7/1=6p 100#0/7/2=8p"]);
+}
+
+#[test]
+fn time_spans_are_those_of_partitions() {
+    let span =
+        |profiles: &[TestProfile], start, end| match ask(profiles, &PartialQuery::TimeSpan(untyped("{}", start, end)))
+            .result
+        {
+            PartialResult::TimeSpan(span) => span.map(|span| (span.min.to_ms().0, span.max.to_ms().0)),
+            other => panic!("no time span: {other:?}"),
+        };
+    assert_eq!(span(&[], 1, 1_000), None);
+    let fleet = [100, 300].map(|at| profile(1, at, labels("a", CPU, &[]), &[("main", 1)]));
+    assert_eq!(span(&fleet, 1, 1_000), Some((100, 300)));
+    assert_eq!(span(&fleet, 301, 1_000), None);
+}
+
 fn any_stack() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop_oneof!["[a-d]", "[a-d]\\+[a-d]"], 0..5).prop_map(|frames| frames.join(";"))
 }
@@ -362,7 +421,7 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
         call_site,
     });
     let range = (0_i64..1_500, 0_i64..1_000);
-    (selector, filter, range, 0_u8..7, 1_i64..400, any::<bool>()).prop_map(
+    (selector, filter, range, 0_u8..10, 1_i64..400, any::<bool>()).prop_map(
         |(selector, filter, (start, length), kind, step_ms, flag)| {
             let typed = selection(selector, start, start + length);
             // Label answers are as fine as a series' time span, which the layout changes: ask them for all time.
@@ -383,6 +442,14 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
                     let go_pgo = Some(GoPgo { keep_locations: 2, aggregate_callees: flag });
                     PartialQuery::Pprof { selection: typed, filter, go_pgo }
                 }
+                6 => PartialQuery::TimeSpan(all),
+                7 | 8 => PartialQuery::Heatmap(HeatmapQuery {
+                    selection: typed,
+                    group_by: vec!["pod".to_owned()],
+                    step_ms,
+                    kind: if kind == 7 { DotKind::Profile } else { DotKind::Span },
+                    labels: flag,
+                }),
                 _ => PartialQuery::TimeSeries(TimeSeriesQuery {
                     selection: typed,
                     filter: SampleFilter { call_site: filter.call_site, ..SampleFilter::default() },

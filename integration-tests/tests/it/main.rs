@@ -16,6 +16,7 @@ mod grpc_clients;
 mod isolation;
 mod kill_points;
 mod ledger;
+mod legacy_http;
 mod own_fixtures;
 mod protocols;
 mod real_clients;

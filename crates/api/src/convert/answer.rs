@@ -1,11 +1,12 @@
 //! Partial answers between roles, to and from `flamelake.query.v1`, whole and in pieces.
 
 use bytes::{Buf as _, Bytes};
+use flamelake_model::heatmap::HeatmapDots;
 use flamelake_model::query::{
-    PartialAnswer, PartialExemplar, PartialPoint, PartialResult, PartialTimeSeries, QueryStats,
+    PartialAnswer, PartialExemplar, PartialPoint, PartialResult, PartialTimeSeries, QueryStats, TimeSpan,
 };
 use flamelake_model::tree::Tree;
-use flamelake_model::{ErrorCode, Labels, ProfileId, StatusError, TimestampMs};
+use flamelake_model::{ErrorCode, Labels, ProfileId, StatusError, TimestampMs, TimestampNs};
 use prost::Message as _;
 
 use super::bytes16;
@@ -88,6 +89,13 @@ impl From<PartialResult> for v1::PartialResult {
             PartialResult::TimeSeries(series) => kind::Result::TimeSeries(kind::TimeSeriesList {
                 series: series.into_iter().map(v1::TimeSeries::from).collect(),
             }),
+            PartialResult::Heatmap(groups) => {
+                kind::Result::Heatmap(kind::Heatmap { groups: groups.into_iter().map(v1::HeatmapDots::from).collect() })
+            }
+            PartialResult::TimeSpan(span) => kind::Result::TimeSpan(kind::TimeSpan {
+                min_ns: span.map(|span| span.min.0),
+                max_ns: span.map(|span| span.max.0),
+            }),
         };
         Self { result: Some(result) }
     }
@@ -110,6 +118,12 @@ impl TryFrom<v1::PartialResult> for PartialResult {
             kind::Result::TimeSeries(list) => {
                 Self::TimeSeries(list.series.into_iter().map(PartialTimeSeries::try_from).collect::<Result<_, _>>()?)
             }
+            kind::Result::Heatmap(list) => {
+                Self::Heatmap(list.groups.into_iter().map(HeatmapDots::try_from).collect::<Result<_, _>>()?)
+            }
+            kind::Result::TimeSpan(kind::TimeSpan { min_ns, max_ns }) => Self::TimeSpan(
+                min_ns.zip(max_ns).map(|(min, max)| TimeSpan { min: TimestampNs(min), max: TimestampNs(max) }),
+            ),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Questions between roles, to and from `flamelake.query.v1`.
 
+use flamelake_model::heatmap::{DotKind, HeatmapQuery};
 use flamelake_model::query::{ExemplarKind, GoPgo, PartialQuery, SampleFilter, Selection, TimeSeriesQuery};
 use flamelake_model::selector::{MatchOp, Matcher, Selector};
 use flamelake_model::{ProfileId, ProfileType, StatusError, TenantId, TimeRange, TimestampMs};
@@ -37,6 +38,16 @@ impl From<&PartialQuery> for v1::PartialQuery {
                 };
                 (Some(&query.filter), Question::TimeSeries(question))
             }
+            PartialQuery::Heatmap(query) => {
+                let question = kind::Heatmap {
+                    group_by: query.group_by.clone(),
+                    step_ms: query.step_ms,
+                    spans: query.kind == DotKind::Span,
+                    labels: query.labels,
+                };
+                (None, Question::Heatmap(question))
+            }
+            PartialQuery::TimeSpan(_) => (None, Question::TimeSpan(kind::TimeSpan {})),
         };
         Self {
             selection: Some(query.selection().into()),
@@ -63,15 +74,23 @@ impl TryFrom<v1::PartialQuery> for PartialQuery {
                 Self::Pprof { selection, filter, go_pgo }
             }
             Question::TimeSeries(series) => {
-                if series.step_ms < 1 {
-                    return Err(StatusError::invalid_argument("step_ms must be at least 1"));
-                }
+                check_step(series.step_ms)?;
                 let exemplars = if series.individual_exemplars { ExemplarKind::Individual } else { ExemplarKind::None };
                 let (group_by, step_ms) = (series.group_by, series.step_ms);
                 Self::TimeSeries(TimeSeriesQuery { selection, filter, group_by, step_ms, exemplars })
             }
+            Question::Heatmap(kind::Heatmap { group_by, step_ms, spans, labels }) => {
+                check_step(step_ms)?;
+                let kind = if spans { DotKind::Span } else { DotKind::Profile };
+                Self::Heatmap(HeatmapQuery { selection, group_by, step_ms, kind, labels })
+            }
+            Question::TimeSpan(_) => Self::TimeSpan(selection),
         })
     }
+}
+
+fn check_step(step_ms: i64) -> Result<(), StatusError> {
+    if step_ms < 1 { Err(StatusError::invalid_argument("step_ms must be at least 1")) } else { Ok(()) }
 }
 
 fn missing(what: &str) -> StatusError {

@@ -254,6 +254,8 @@ fn text(result: PartialResult) -> Vec<String> {
         PartialResult::Strings(all) => all.into_iter().collect(),
         PartialResult::LabelSets(all) => all.into_iter().map(|labels| format!("{labels:?}")).collect(),
         PartialResult::TimeSeries(all) => all.into_iter().map(|series| format!("{series:?}")).collect(),
+        PartialResult::Heatmap(all) => all.into_iter().map(|dots| format!("{dots:?}")).collect(),
+        PartialResult::TimeSpan(span) => vec![format!("{span:?}")],
     }
 }
 

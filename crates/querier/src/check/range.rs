@@ -17,6 +17,11 @@ impl Now {
         (self.0.0.saturating_sub(3_600_000), self.0.0)
     }
 
+    /// All time that a retention leaves; 0 leaves all.
+    pub(crate) fn kept(self, retention: Duration) -> TimeRange {
+        TimeRange::since(if retention.is_zero() { TimestampMs(i64::MIN) } else { self.before(retention) })
+    }
+
     fn before(self, ago: Duration) -> TimestampMs {
         TimestampMs(self.0.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
     }

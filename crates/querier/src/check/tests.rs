@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flamelake_model::heatmap::DotKind;
 use flamelake_model::query::ExemplarKind;
 use flamelake_model::{ErrorCode, StatusError, TimestampMs};
 
@@ -329,4 +330,53 @@ fn diffs_look_at_both_types_first() {
     let asked = |nodes| StacktracesInput { max_nodes: nodes, ..stacktraces(CPU, "{}") };
     assert_eq!(check(|checker| checker.diff_nodes(&asked(7), &asked(9))).unwrap().0, Some(9));
     assert_eq!(check(|checker| checker.diff_nodes(&asked(0), &asked(0))).unwrap().0, Some(8192));
+}
+
+fn heatmap_input() -> HeatmapInput {
+    let (start, end) = (NOW - 1_000, NOW);
+    let (profile_type, label_selector) = (CPU.to_owned(), "{}".to_owned());
+    HeatmapInput { profile_type, label_selector, start, end, step: 15.0, query_type: 1, ..HeatmapInput::default() }
+}
+
+#[test]
+fn heatmaps_are_checked_in_order() {
+    let input = heatmap_input();
+    let (start, end) = (input.start, input.end);
+    for (input, message) in [
+        (HeatmapInput { step: 0.0, limit: -1, ..input.clone() }, "step must be >= 1ms"),
+        (HeatmapInput { limit: -1, start: end, ..input.clone() }, "limit must not be negative"),
+        (HeatmapInput { end: start, profile_type: "x".to_owned(), ..input.clone() }, "start must be before end"),
+        (HeatmapInput { start: 0, profile_type: "x".to_owned(), ..input.clone() }, "missing time range"),
+        (
+            HeatmapInput { profile_type: "x".to_owned(), label_selector: "{".to_owned(), ..input.clone() },
+            "profile-type",
+        ),
+        (HeatmapInput { label_selector: "{".to_owned(), query_type: 0, ..input.clone() }, "parsing label selector"),
+        (HeatmapInput { query_type: 0, exemplar_type: 9, ..input.clone() }, "query_type is required"),
+        (HeatmapInput { query_type: 3, ..input.clone() }, "unknown heatmap query type"),
+        (HeatmapInput { exemplar_type: 3, ..input.clone() }, "span exemplars are only"),
+        (HeatmapInput { query_type: 2, exemplar_type: 2, ..input.clone() }, "individual exemplars are only"),
+        (HeatmapInput { exemplar_type: 4, ..input.clone() }, "unknown exemplar type"),
+    ] {
+        let error = invalid(check(|checker| checker.heatmap(&input)));
+        assert!(error.contains(message), "{message}: {error}");
+    }
+}
+
+#[test]
+fn heatmaps_know_what_a_dot_is_and_what_it_carries() {
+    for (query_type, exemplar_type, kind, labels) in [
+        (1, 0, DotKind::Profile, false),
+        (1, 1, DotKind::Profile, false),
+        (1, 2, DotKind::Profile, true),
+        (2, 1, DotKind::Span, false),
+        (2, 3, DotKind::Span, true),
+    ] {
+        let input = HeatmapInput { query_type, exemplar_type, limit: 3, ..heatmap_input() };
+        let question = check(|checker| checker.heatmap(&input)).unwrap().unwrap();
+        assert_eq!((question.query.kind, question.query.labels, question.query.step_ms), (kind, labels, 15_000));
+        assert_eq!(question.limit, Some(3));
+    }
+    let old = HeatmapInput { start: 1, end: 2, profile_type: "x".to_owned(), ..heatmap_input() };
+    assert!(check(|checker| checker.heatmap(&old)).unwrap().is_none(), "before the look-back");
 }

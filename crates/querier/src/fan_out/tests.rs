@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use flamelake_api::roles::{Alone, AppendRequest, IngesterApi, IngesterQuery, Member, StoreGatewayQuery};
 use flamelake_catalog::{CatalogState, Ulid};
-use flamelake_model::query::{PartialResult, QueryStats, Selection};
+use flamelake_model::query::{PartialResult, QueryStats, Selection, TimeSpan};
 use flamelake_model::selector::Selector;
-use flamelake_model::{TimeRange, TimestampMs};
+use flamelake_model::{TimeRange, TimestampMs, TimestampNs};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
@@ -288,4 +288,45 @@ async fn an_answer_from_a_newer_ring_is_asked_for_again() {
     assert_eq!(ask_ring(7, 7, &Side::steady("head")).await.unwrap(), 1);
     assert_eq!(ask_ring(9, 7, &Side::steady("head")).await.unwrap(), 1);
     assert_eq!(ask_ring(7, 9, &Side::steady("head")).await.unwrap(), 2);
+}
+
+/// Knows one profile that no block has.
+struct Head;
+
+#[async_trait]
+impl IngesterApi for Head {
+    async fn append(&self, _request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        Err(StatusError::unimplemented("only reads"))
+    }
+
+    async fn query(&self, _request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        let at = TimestampNs(2_000_000_000);
+        let result = PartialResult::TimeSpan(Some(TimeSpan { min: at, max: at }));
+        Ok(PartialAnswer { result, stats: QueryStats::default() })
+    }
+
+    async fn flush(&self, _tenant: Option<TenantId>) -> Result<(), StatusError> {
+        Err(StatusError::unimplemented("only reads"))
+    }
+}
+
+#[tokio::test]
+async fn the_catalog_knows_how_old_blocks_are() {
+    let gateways = Side::steady("block");
+    let fan_out = FanOut {
+        catalog: Arc::new(Versions { given: AtomicUsize::new(0), last: 1 }),
+        ingesters: Arc::new(Alone(Member { name: "one".to_owned(), api: Arc::new(Head) as Arc<dyn IngesterApi> })),
+        gateways: Arc::clone(&gateways) as Arc<dyn StoreGatewayApi>,
+        partial: false,
+        metrics: Metrics::register(&Registry::new()),
+    };
+    for (since, expected) in [(0, 0), (1, 0), (1_001, 2_000_000_000)] {
+        let range = TimeRange::since(TimestampMs(since));
+        let selection = Selection { profile_type: None, selector: Selector::default(), range };
+        let answer =
+            fan_out.ask(&TenantId::parse_list("t").unwrap(), &PartialQuery::TimeSpan(selection)).await.unwrap();
+        let PartialResult::TimeSpan(Some(span)) = answer.result else { panic!("{answer:?}") };
+        assert_eq!((span.min.0, span.max.0), (expected, 2_000_000_000), "{since}");
+    }
+    assert!(gateways.asked().is_empty(), "no store-gateway is asked");
 }
