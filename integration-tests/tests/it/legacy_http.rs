@@ -72,14 +72,13 @@ async fn heatmaps_and_stats_over_head_and_blocks() -> anyhow::Result<()> {
     let second = 1_000_000_000;
     let start = now_ns() / second * second - 300 * second;
     let labels = [("__name__", "process_cpu"), ("service_name", "dots"), ("pod", "p")];
-    let id = "00112233-4455-6677-8899-aabbccddeeff";
     let old = push_request(&labels, vec![(cpu_profile("main 1", start), "")]);
     push(&client, &old).await??;
     server.flush().await?;
     let spans = ProfileBuilder::cpu().time_ns(start + 70 * second).sample("main;a", &[21], |s| {
         s.span(7);
     });
-    push(&client, &push_request(&labels, vec![(spans.gzip(), id)])).await??;
+    push(&client, &push_request(&labels, vec![(spans.gzip(), "")])).await??;
 
     let stats = ask(&client, "GetProfileStats", &json!({})).await?;
     let ms = |at: i64| json!((at / 1_000_000).to_string());
@@ -104,7 +103,10 @@ async fn heatmaps_and_stats_over_head_and_blocks() -> anyhow::Result<()> {
         ensure!(first["counts"][0] == 1 && last["counts"][19] == 1, "{at}: {map}");
         ensure!(last["yMin"][0] == 1.0 && last["yMin"][19] == 20.0, "{at}: {map}");
         let exemplar = &last["exemplars"][0];
-        ensure!(exemplar["profileId"] == id && exemplar["value"] == "21", "{at}: {map}");
+        ensure!(
+            exemplar["profileId"].as_str().is_some_and(|id| id.len() == 36) && exemplar["value"] == "21",
+            "{at}: {map}"
+        );
         let map = ask(&client, "SelectHeatmap", &question("SPAN", "SPAN")).await?;
         let exemplar = &map["series"][0]["slots"][0]["exemplars"][0];
         ensure!(exemplar["spanId"] == "0700000000000000" && exemplar["value"] == "21", "{at}: {map}");
