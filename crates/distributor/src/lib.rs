@@ -5,6 +5,7 @@
 
 mod service;
 mod rpc;
+mod otlp;
 mod batch;
 mod push;
 mod route;

@@ -1,26 +1,56 @@
-//! `push.v1.PusherService/Push`: the message becomes a batch, nothing more.
+//! `push.v1.PusherService/Push` and the OTLP export: the message becomes a batch, nothing more.
 
 use std::sync::Arc;
 
 use flamelake_api::push::v1::{PushRequest, PushResponse};
-use flamelake_rpc::{Idempotent, RpcRouter};
+use flamelake_model::StatusError;
+use flamelake_rpc::{Idempotent, RequestContext, RpcRouter};
 
+use crate::otlp::{self, ExportResponse, RawExport};
 use crate::{Distributor, PushBatch, PushSeries, RawProfile};
 
 const PUSH: &str = "/push.v1.PusherService/Push";
+/// OTLP over gRPC, and twice over HTTP: bare, and behind the prefix that some collectors are configured with.
+const EXPORTS: [&str; 3] = [
+    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+    "/v1development/profiles",
+    "/otlp/v1development/profiles",
+];
 
-/// Adds the distributor's methods. Bodies of Push are bounded by `body_bytes_max`, before and after decompression.
+/// Adds the distributor's methods. Their bodies are bounded by `body_bytes_max`, before and after decompression.
 pub fn register(router: RpcRouter, distributor: Arc<Distributor>, body_bytes_max: usize) -> RpcRouter {
-    router
+    let push = Arc::clone(&distributor);
+    let router = router
         .unary(PUSH, Idempotent::No, move |context, request: PushRequest| {
-            let distributor = Arc::clone(&distributor);
+            let distributor = Arc::clone(&push);
             async move {
                 let tenant = context.tenants.single()?;
                 distributor.push(tenant, PushBatch::from(request)).await?;
                 Ok(PushResponse {})
             }
         })
-        .body_limit(PUSH, body_bytes_max)
+        .body_limit(PUSH, body_bytes_max);
+    EXPORTS.into_iter().fold(router, |router, path| {
+        let distributor = Arc::clone(&distributor);
+        router
+            .unary(path, Idempotent::No, move |context, request| export(Arc::clone(&distributor), context, request))
+            .body_limit(path, body_bytes_max)
+            .otlp(path)
+    })
+}
+
+/// Converts off the socket threads: a request names its tables from everywhere, so it is done at once.
+async fn export(
+    distributor: Arc<Distributor>,
+    context: RequestContext,
+    request: RawExport,
+) -> Result<ExportResponse, StatusError> {
+    let tenant = context.tenants.single()?;
+    let now_ns = distributor.clock.unix_nanos();
+    let batch = tokio::task::spawn_blocking(move || otlp::batch(&request, now_ns)).await;
+    let batch = batch.map_err(|_| StatusError::internal("the conversion of OTLP profiles ended early"))??;
+    distributor.push(tenant, batch).await?;
+    Ok(ExportResponse {})
 }
 
 impl From<PushRequest> for PushBatch {

@@ -93,11 +93,12 @@ impl App {
 }
 
 fn rpc_routes(router: RpcRouter, config: &ServerConfig, tenancy: Tenancy, metrics: &ServerMetrics) -> Router {
-    let paths: Vec<_> = router.routes.iter().map(|(path, route)| (*path, route.idempotent)).collect();
+    let otlp = |path: &str| router.otlp_paths.contains(path);
+    let paths: Vec<_> = router.routes.iter().map(|(path, route)| (*path, route.idempotent, otlp(path))).collect();
     let engine = Engine::new(router, tenancy, config.body_bytes_max, metrics.clone());
-    paths.into_iter().fold(Router::new(), |routes, (path, get)| {
+    paths.into_iter().fold(Router::new(), |routes, (path, get, otlp)| {
         let engine = engine.clone();
-        routes.route(path, any(move |request: Request<Body>| serve(engine.clone(), get, request)))
+        routes.route(path, any(move |request: Request<Body>| serve(engine.clone(), get, otlp, request)))
     })
 }
 

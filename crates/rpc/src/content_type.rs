@@ -20,6 +20,8 @@ pub(crate) enum Protocol {
 pub(crate) struct ContentType {
     pub(crate) protocol: Protocol,
     pub(crate) canonical: &'static str,
+    /// What the engine knows it by.
+    pub(crate) engine: &'static str,
 }
 
 impl ContentType {
@@ -46,7 +48,18 @@ impl ContentType {
             ("application/grpc-web+proto", None) => (Protocol::GrpcWeb, "application/grpc-web+proto", ""),
             _ => return None,
         };
-        Some(Self { protocol, canonical: if utf8.is_some() { with_charset } else { plain } })
+        let canonical = if utf8.is_some() { with_charset } else { plain };
+        Some(Self { protocol, canonical, engine: canonical })
+    }
+
+    /// Binary messages as OTLP over HTTP names them; everything else as [`ContentType::parse`].
+    pub(crate) fn parse_otlp(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.trim();
+        let names = ["application/x-protobuf", "application/protobuf"];
+        match names.into_iter().find(|name| text.eq_ignore_ascii_case(name)) {
+            Some(canonical) => Some(Self { protocol: Protocol::Connect, canonical, engine: "application/proto" }),
+            None => Self::parse(headers),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which handler answers which path. Roles fill a router each; the port merges them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ impl std::fmt::Debug for Route {
 pub struct RpcRouter {
     pub(crate) routes: HashMap<&'static str, Route>,
     pub(crate) body_bytes_max: HashMap<&'static str, usize>,
+    pub(crate) otlp_paths: HashSet<&'static str>,
 }
 
 impl RpcRouter {
@@ -111,9 +112,16 @@ impl RpcRouter {
         self
     }
 
+    /// Binary messages to this path may be called `application/x-protobuf` or `application/protobuf`, as OTLP over HTTP calls them.
+    pub fn otlp(mut self, path: &'static str) -> Self {
+        self.otlp_paths.insert(path);
+        self
+    }
+
     /// Both routers' methods; a handler wins over a merely known path.
     pub fn merge(mut self, other: Self) -> Self {
         self.body_bytes_max.extend(other.body_bytes_max);
+        self.otlp_paths.extend(other.otlp_paths);
         other.routes.into_iter().fold(self, |router, (path, route)| match route.handler {
             Some(_) => router.add(path, route),
             None => router.known_methods([(path, route.idempotent)]),

@@ -21,9 +21,11 @@ const DRAIN_BYTES_MAX: usize = 1 << 20;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers a request to the path of an RPC method; `get` says whether Connect GET is allowed there.
-pub(crate) async fn serve(engine: Engine, get: bool, request: Request<Body>) -> Response<Body> {
+///
+/// `otlp`: binary messages may be called as OTLP over HTTP calls them.
+pub(crate) async fn serve(engine: Engine, get: bool, otlp: bool, request: Request<Body>) -> Response<Body> {
     match *request.method() {
-        Method::POST => post(engine, request).await,
+        Method::POST => post(engine, otlp, request).await,
         Method::GET if get => engine.call(request).await,
         _ => {
             let allow = if get { "GET, POST" } else { "POST" };
@@ -32,13 +34,14 @@ pub(crate) async fn serve(engine: Engine, get: bool, request: Request<Body>) -> 
     }
 }
 
-async fn post(engine: Engine, mut request: Request<Body>) -> Response<Body> {
-    let Some(content_type) = ContentType::parse(request.headers()) else {
+async fn post(engine: Engine, otlp: bool, mut request: Request<Body>) -> Response<Body> {
+    let parse = if otlp { ContentType::parse_otlp } else { ContentType::parse };
+    let Some(content_type) = parse(request.headers()) else {
         let accept_post = (HeaderName::from_static("accept-post"), ACCEPT_POST);
         return refuse(request, (StatusCode::UNSUPPORTED_MEDIA_TYPE, [accept_post]).into_response()).await;
     };
     let canonical = HeaderValue::from_static(content_type.canonical);
-    request.headers_mut().insert(header::CONTENT_TYPE, canonical.clone());
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type.engine));
     match content_type.protocol {
         Protocol::Connect => connect_unary(engine, request, canonical).await,
         Protocol::Grpc | Protocol::GrpcWeb => grpc(engine, request, canonical).await,

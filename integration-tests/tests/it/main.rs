@@ -17,6 +17,7 @@ mod isolation;
 mod kill_points;
 mod ledger;
 mod legacy_http;
+mod otlp;
 mod own_fixtures;
 mod protocols;
 mod real_clients;

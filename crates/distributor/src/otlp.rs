@@ -1,0 +1,168 @@
+//! OTLP profiles (`opentelemetry.proto.collector.profiles.v1development`) to a batch of pprof profiles (contract `ingest.md` section 5).
+//!
+//! The specification is in development and has changed its field numbers without changing its name. Which layout a request has is not
+//! said anywhere: it is the newest one under which the request decodes and every index points at something. The two older ones are then
+//! brought into the newest, and only that one is converted.
+
+mod wire;
+mod older;
+mod json;
+mod convert;
+
+use flamelake_model::StatusError;
+use prost::Message as _;
+
+use self::wire::{Export, Profile, ResourceProfiles, ScopeProfiles};
+pub(crate) use self::wire::{ExportResponse, RawExport};
+use crate::PushBatch;
+
+/// Locations, lines and attributes of all samples together: samples share them, so a small request can name very many.
+const LOCATIONS_MAX: usize = 16 << 20;
+/// Bytes of an attribute that count as one location.
+const ATTRIBUTE_BYTES_UNIT: usize = 16;
+
+/// All profiles of a request, or an error that names what is wrong: nothing of it is stored then.
+pub(crate) fn batch(raw: &RawExport, now_ns: i64) -> Result<PushBatch, StatusError> {
+    let export = read(raw).map_err(|error| StatusError::invalid_argument(format!("invalid OTLP profiles: {error}")))?;
+    convert::batch(&export, now_ns)
+        .map_err(|error| StatusError::invalid_argument(format!("invalid OTLP profiles: {error}")))
+}
+
+/// The layouts in use, newest first; the error is that of the newest.
+fn read(raw: &RawExport) -> Result<Export, String> {
+    if raw.resource_profiles.is_empty() {
+        return Err("the request has no resource profiles".to_owned());
+    }
+    let newest = match newest(raw) {
+        Ok(export) => return Ok(export),
+        Err(error) => error,
+    };
+    older::v1_9(raw).or_else(|_| older::v1_7(raw)).map_err(|_| newest)
+}
+
+fn newest(raw: &RawExport) -> Result<Export, String> {
+    let dictionary = raw.dictionary.clone().ok_or("the request has no dictionary")?;
+    let dictionary = decoded(wire::Dictionary::decode(dictionary))?;
+    let export = assemble(raw, dictionary, |_, bytes| Ok(vec![decoded(Profile::decode(bytes))?]))?;
+    check(&export)?;
+    Ok(export)
+}
+
+fn decoded<T>(result: Result<T, prost::DecodeError>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
+}
+
+/// The request with each profile as `read` gives it; `read` may add to the dictionary.
+fn assemble(
+    raw: &RawExport,
+    mut dictionary: wire::Dictionary,
+    mut read: impl FnMut(&mut wire::Dictionary, bytes::Bytes) -> Result<Vec<Profile>, String>,
+) -> Result<Export, String> {
+    let mut resource_profiles = Vec::new();
+    for resource in &raw.resource_profiles {
+        let mut scope_profiles = Vec::new();
+        for scope in &resource.scope_profiles {
+            let mut profiles = Vec::new();
+            for profile in &scope.profiles {
+                profiles.append(&mut read(&mut dictionary, profile.clone())?);
+            }
+            scope_profiles.push(ScopeProfiles { scope: scope.scope.clone(), profiles });
+        }
+        resource_profiles.push(ResourceProfiles { resource: resource.resource.clone(), scope_profiles });
+    }
+    Ok(Export { resource_profiles, dictionary: Some(dictionary) })
+}
+
+/// Every index points into its table, and every sample has a value.
+fn check(export: &Export) -> Result<(), String> {
+    let Some(tables) = &export.dictionary else { return Err("the request has no dictionary".to_owned()) };
+    check_tables(tables)?;
+    let scopes = export.resource_profiles.iter().flat_map(|resource| &resource.scope_profiles);
+    let mut locations = 0_usize;
+    for profile in scopes.flat_map(|scope| &scope.profiles) {
+        for value_type in profile.sample_type.iter().chain(&profile.period_type) {
+            within("type_strindex", value_type.type_strindex, tables.string_table.len())?;
+            within("unit_strindex", value_type.unit_strindex, tables.string_table.len())?;
+        }
+        for sample in &profile.samples {
+            within("stack_index", sample.stack_index, tables.stack_table.len())?;
+            within("link_index", sample.link_index, tables.link_table.len())?;
+            all_within("attribute_indices", &sample.attribute_indices, tables.attribute_table.len())?;
+            if sample.values.is_empty() && sample.timestamps_unix_nano.is_empty() {
+                return Err("a sample has neither values nor timestamps".to_owned());
+            }
+            locations += weight(tables, sample);
+            if locations > LOCATIONS_MAX {
+                return Err(format!("the samples have more than {LOCATIONS_MAX} locations: send fewer at once"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_tables(tables: &wire::Dictionary) -> Result<(), String> {
+    let strings = tables.string_table.len();
+    for stack in &tables.stack_table {
+        all_within("location_indices", &stack.location_indices, tables.location_table.len())?;
+    }
+    for location in &tables.location_table {
+        within("mapping_index", location.mapping_index, tables.mapping_table.len())?;
+        for line in &location.lines {
+            within("function_index", line.function_index, tables.function_table.len())?;
+        }
+    }
+    for function in &tables.function_table {
+        all_within(
+            "a string index of a function",
+            &[function.name_strindex, function.system_name_strindex, function.filename_strindex],
+            strings,
+        )?;
+    }
+    for mapping in &tables.mapping_table {
+        within("filename_strindex", mapping.filename_strindex, strings)?;
+        all_within("attribute_indices", &mapping.attribute_indices, tables.attribute_table.len())?;
+    }
+    tables.attribute_table.iter().try_for_each(|attribute| within("key_strindex", attribute.key_strindex, strings))
+}
+
+fn all_within(what: &str, indexes: &[i32], length: usize) -> Result<(), String> {
+    indexes.iter().try_for_each(|index| within(what, *index, length))
+}
+
+/// What a sample costs to write out.
+fn weight(tables: &wire::Dictionary, sample: &wire::Sample) -> usize {
+    let location = |index: &i32| 1 + at(&tables.location_table, *index).map_or(0, |location| location.lines.len());
+    let bytes = |attribute| attribute_bytes(tables, attribute) / ATTRIBUTE_BYTES_UNIT;
+    let attribute = |index: &i32| 1 + at(&tables.attribute_table, *index).map_or(0, bytes);
+    // No stack is worth looking at to its end when it is too long already.
+    let locations: usize = stack(tables, sample.stack_index).iter().take(LOCATIONS_MAX).map(location).sum();
+    locations + sample.attribute_indices.iter().map(attribute).sum::<usize>()
+}
+
+fn attribute_bytes(tables: &wire::Dictionary, attribute: &wire::Attribute) -> usize {
+    let key = at(&tables.string_table, attribute.key_strindex).map_or(0, String::len);
+    let Some(value) = &attribute.value else { return key };
+    let inner =
+        value.array_value.iter().flat_map(|array| &array.values).filter_map(|value| value.string_value.as_ref());
+    key + inner.chain(&value.string_value).map(String::len).sum::<usize>()
+}
+
+/// 0 means nothing, and so it may point at nothing.
+fn within(what: &str, index: i32, length: usize) -> Result<(), String> {
+    match usize::try_from(index) {
+        Ok(index) if index == 0 || index < length => Ok(()),
+        _ => Err(format!("{what} {index} is out of range: the table has {length} entries")),
+    }
+}
+
+/// Locations of a stack, leaf first.
+fn stack(tables: &wire::Dictionary, index: i32) -> &[i32] {
+    at(&tables.stack_table, index).map_or(&[], |stack| &stack.location_indices)
+}
+
+fn at<T>(table: &[T], index: i32) -> Option<&T> {
+    table.get(usize::try_from(index).ok()?)
+}
+
+#[cfg(test)]
+mod tests;
