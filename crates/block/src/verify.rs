@@ -12,7 +12,11 @@ use crate::writer::block_folder;
 ///
 /// # Errors
 /// The block is not there, its `block.json` cannot be read, or the store does not answer.
-pub async fn verify_block(bucket: &Bucket, tenant: &TenantId, ulid: crate::meta::Ulid) -> Result<Vec<String>, ReadError> {
+pub async fn verify_block(
+    bucket: &Bucket,
+    tenant: &TenantId,
+    ulid: crate::meta::Ulid,
+) -> Result<Vec<String>, ReadError> {
     // Opening checks `block.json` and the footers.
     let reader = BlockReader::open(bucket.clone(), tenant, ulid).await?;
     let mut faults = Vec::new();

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use flamelake_block::meta::{BlockMeta, Ulid};
 use flamelake_block::verify::verify_block;
 use flamelake_catalog::{CatalogState, CatalogStore};
-use flamelake_journal::{JournalConfig, OldEpoch, open_log_store, older_epochs};
+use flamelake_journal::{JournalConfig, OldEpoch, older_epochs, open_log_store};
 use flamelake_model::TenantId;
 use flamelake_object_storage::{Bucket, BucketDeps};
 use flamelake_runtime::clock::SystemClock;
@@ -77,9 +77,13 @@ impl Offline {
 
     async fn blocks_list(&self, tenant: &TenantId) -> anyhow::Result<()> {
         let state = self.state(tenant).await?;
-        let mut text = format!("{:<26}  LEVEL  {:<20}  {:<20}  SERVICES  PROFILES     SAMPLES       BYTES\n", "BLOCK", "FROM", "TO");
+        let mut text = format!(
+            "{:<26}  LEVEL  {:<20}  {:<20}  SERVICES  PROFILES     SAMPLES       BYTES\n",
+            "BLOCK", "FROM", "TO"
+        );
         for block in state.blocks.values() {
-            let sum = |of: fn(&flamelake_block::meta::PartitionMeta) -> u64| block.partitions.iter().map(of).sum::<u64>();
+            let sum =
+                |of: fn(&flamelake_block::meta::PartitionMeta) -> u64| block.partitions.iter().map(of).sum::<u64>();
             writeln!(
                 text,
                 "{}  {:>5}  {:<20}  {:<20}  {:>8}  {:>8}  {:>10}  {:>10}",
@@ -109,7 +113,8 @@ impl Offline {
             Some(block) => vec![Ulid::from_string(block).with_context(|| format!("block {block:?}"))?],
             None => self.state(tenant).await?.blocks.keys().copied().collect(),
         };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} blocks {eta}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} blocks {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(blocks.len() as u64).with_style(style);
         let mut faulty = 0;
         for ulid in &blocks {
@@ -126,7 +131,9 @@ impl Offline {
         bar.finish_and_clear();
         print(&format!("{} blocks read, {faulty} with faults\n", blocks.len()))?;
         if faulty > 0 {
-            bail!("{faulty} blocks have faults: queries name and leave out what they cannot read; restore the files from a backup");
+            bail!(
+                "{faulty} blocks have faults: queries name and leave out what they cannot read; restore the files from a backup"
+            );
         }
         Ok(())
     }
@@ -169,7 +176,9 @@ impl Offline {
             uncommitted.len()
         ))?;
         if missing > 0 {
-            bail!("{missing} live blocks are missing: restore tenants/{tenant}/blocks from a backup or from versions of the bucket");
+            bail!(
+                "{missing} live blocks are missing: restore tenants/{tenant}/blocks from a backup or from versions of the bucket"
+            );
         }
         Ok(())
     }
@@ -179,7 +188,12 @@ impl Offline {
         for block in &rescued {
             print(&format!("{block}: live again\n"))?;
         }
-        print(&format!("{} blocks made live; version {}, {} live blocks\n", rescued.len(), state.version, state.blocks.len()))
+        print(&format!(
+            "{} blocks made live; version {}, {} live blocks\n",
+            rescued.len(),
+            state.version,
+            state.blocks.len()
+        ))
     }
 
     async fn log_list(&self, only: Option<&str>) -> anyhow::Result<()> {

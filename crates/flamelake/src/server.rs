@@ -69,7 +69,12 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
     let operators =
         operator_routes(admin.clone()).merge(life::routes(life)).merge(flamelake_ring::routes(cluster.handle()));
-    let app = App::new().rpc(rpc).plain(system.http.clone()).plain(routes(admin.clone())).health(&health).reflection(FILE_DESCRIPTOR_SET);
+    let app = App::new()
+        .rpc(rpc)
+        .plain(system.http.clone())
+        .plain(routes(admin.clone()))
+        .health(&health)
+        .reflection(FILE_DESCRIPTOR_SET);
     let (app, admin_app) = match admin_port {
         Some(_) => (app, App::new().plain(routes(admin)).plain(operators)),
         None => (app.plain(operators), App::new()),

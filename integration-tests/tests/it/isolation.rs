@@ -3,8 +3,8 @@
 use anyhow::ensure;
 use flamelake_api::METHODS;
 use flamelake_integration_tests::answers::{CPU, Range, flame, flame_sum};
-use flamelake_integration_tests::{Client, Server, ServerOptions, cpu_profile, now_ns, push_request};
 use flamelake_integration_tests::pushes::push;
+use flamelake_integration_tests::{Client, Server, ServerOptions, cpu_profile, now_ns, push_request};
 use serde_json::json;
 
 /// In every text that the other tenant pushes.
@@ -88,14 +88,20 @@ async fn hostile_tenant_names_are_refused() -> anyhow::Result<()> {
     let long = "x".repeat(151);
     for name in ["", ".", "..", "a/b", "../../etc", "a\\b", "a%2fb", "a b", "a\"b", "a\tb", long.as_str()] {
         let client = server.tenant(name);
-        let request = push_request(&[("__name__", "process_cpu"), ("service_name", "s")], vec![(cpu_profile("main 1", now_ns()), "")]);
+        let request = push_request(
+            &[("__name__", "process_cpu"), ("service_name", "s")],
+            vec![(cpu_profile("main 1", now_ns()), "")],
+        );
         let refused = push(&client, &request).await;
         ensure!(!matches!(refused, Ok(Ok(()))), "tenant {name:?} may push");
         let (status, _) = client.json("querier.v1.QuerierService/ProfileTypes", &json!({})).await.unwrap_or_default();
         ensure!(status != 200, "tenant {name:?} may ask");
     }
     // `a|b` reads both, and writes to none.
-    let request = push_request(&[("__name__", "process_cpu"), ("service_name", "s")], vec![(cpu_profile("main 1", now_ns()), "")]);
+    let request = push_request(
+        &[("__name__", "process_cpu"), ("service_name", "s")],
+        vec![(cpu_profile("main 1", now_ns()), "")],
+    );
     ensure!(push(&server.tenant("a|b"), &request).await?.is_err());
     for tenant in ["a", "b"] {
         push(&server.tenant(tenant), &request).await??;
