@@ -6,6 +6,8 @@
 mod service;
 mod rpc;
 mod otlp;
+mod http;
+mod decode;
 mod batch;
 mod push;
 mod route;
@@ -24,5 +26,6 @@ pub use batch::{PushBatch, PushSeries, RawProfile};
 pub use config::DistributorConfig;
 pub use error::{PushError, Reason};
 pub use route::RoutedIngesters;
+pub use http::routes;
 pub use rpc::register;
 pub use service::{Distributor, DistributorDeps, Distributors};

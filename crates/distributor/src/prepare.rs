@@ -26,6 +26,9 @@ use crate::service_version::ServiceVersion;
 /// under load.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
 
+/// Bodies of foreign formats are packed, so less of them is decoded where they are.
+const INLINE_BODY_BYTES_MAX: u64 = 4 << 10;
+
 /// One profile of a request, not decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -140,6 +143,29 @@ impl Workers {
             Err(PushError::Storage(StatusError::internal(
                 "the profile could not be decoded because of a fault of the server",
             )))
+        })
+    }
+}
+
+impl Workers {
+    /// Decodes a body of so many bytes, when a thread is free.
+    pub(crate) async fn decode<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StatusError> {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        if bytes <= INLINE_BODY_BYTES_MAX {
+            return Ok(work());
+        }
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        work.await.map_err(|error| {
+            tracing::error!(error = %error, "a thread that decodes a request ended");
+            StatusError::internal("the request could not be decoded because of a fault of the server")
         })
     }
 }

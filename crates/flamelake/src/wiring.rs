@@ -116,7 +116,8 @@ pub(crate) async fn build(
     if roles.has(Role::Distributor) {
         let distributor = parts.distributor(&system)?;
         let body_bytes_max = body_bytes_max(system.limits.defaults().ingestion_body_limit_mb);
-        system.rpc = flamelake_distributor::register(system.rpc, distributor, body_bytes_max);
+        system.rpc = flamelake_distributor::register(system.rpc, Arc::clone(&distributor), body_bytes_max);
+        system.http = system.http.merge(flamelake_distributor::routes(distributor, settings.tenancy()));
     }
     Ok(system)
 }

@@ -6,7 +6,7 @@
 mod error;
 mod texts;
 pub mod inflate;
-mod reader;
+pub mod reader;
 pub mod scan;
 mod validate;
 mod language;
@@ -20,12 +20,14 @@ mod series_labels;
 mod write;
 mod merge;
 mod truncate;
+mod profile_writer;
 mod dot;
 
 pub use decoder::{Decoder, ProfileStats};
 pub use dot::{DOT_NODES_DEFAULT, DOT_SOURCE_NODES, dot};
 pub use error::{DecodeError, RejectReason};
 pub use language::Language;
+pub use profile_writer::{FieldValue, ProfileHead, ProfileWriter, append_field};
 pub use merge::{FunctionParts, MappingParts, MappingRef, PprofBuilder, PprofMeta};
 pub use series_labels::series_labels;
 pub use split::{Split, SplitGroup};

@@ -1,36 +1,46 @@
 //! Protobuf wire primitives over a slice, with the strictness of common decoders: no field 0, no overlong varints, balanced groups.
 
 /// What is wrong with the bytes.
-pub(crate) type Fault = &'static str;
+pub type Fault = &'static str;
 
-pub(crate) const VARINT: u8 = 0;
-pub(crate) const FIXED64: u8 = 1;
-pub(crate) const BYTES: u8 = 2;
-pub(crate) const GROUP: u8 = 3;
-pub(crate) const GROUP_END: u8 = 4;
-pub(crate) const FIXED32: u8 = 5;
+/// Wire type of integers.
+pub const VARINT: u8 = 0;
+/// Wire type of eight bytes.
+pub const FIXED64: u8 = 1;
+/// Wire type of texts, messages and packed numbers.
+pub const BYTES: u8 = 2;
+/// Wire type that starts a group.
+pub const GROUP: u8 = 3;
+/// Wire type that ends a group.
+pub const GROUP_END: u8 = 4;
+/// Wire type of four bytes.
+pub const FIXED32: u8 = 5;
 
 /// Unknown groups may nest this deep.
 const GROUPS_MAX: u32 = 100;
 
 /// What is left of a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
-    pub(crate) rest: &'a [u8],
+pub struct Reader<'a> {
+    /// Not read yet.
+    pub rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(rest: &'a [u8]) -> Self {
+    /// Of a whole message.
+    pub fn new(rest: &'a [u8]) -> Self {
         Self { rest }
     }
 
+    /// Is the message read?
     #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
+    /// The next integer.
     #[inline(always)]
-    pub(crate) fn varint(&mut self) -> Result<u64, Fault> {
+    pub fn varint(&mut self) -> Result<u64, Fault> {
         match self.rest {
             [a, rest @ ..] if *a < 0x80 => {
                 self.rest = rest;
@@ -61,7 +71,7 @@ impl<'a> Reader<'a> {
 
     /// Field number and wire type.
     #[inline(always)]
-    pub(crate) fn tag(&mut self) -> Result<(u32, u8), Fault> {
+    pub fn tag(&mut self) -> Result<(u32, u8), Fault> {
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).unwrap_or(0);
         if number == 0 || number > 0x1fff_ffff {
@@ -70,8 +80,9 @@ impl<'a> Reader<'a> {
         Ok((number, (tag & 7) as u8))
     }
 
+    /// The next bytes with their length before them.
     #[inline(always)]
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let len = self.varint()?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or("a length runs past the end")?;
@@ -81,19 +92,19 @@ impl<'a> Reader<'a> {
 
     /// A number of a field that is one varint.
     #[inline(always)]
-    pub(crate) fn int(&mut self, wire: u8) -> Result<u64, Fault> {
+    pub fn int(&mut self, wire: u8) -> Result<u64, Fault> {
         if wire == VARINT { self.varint() } else { Err(WRONG_TYPE) }
     }
 
     /// The message of a field.
     #[inline(always)]
-    pub(crate) fn message(&mut self, wire: u8) -> Result<Reader<'a>, Fault> {
+    pub fn message(&mut self, wire: u8) -> Result<Reader<'a>, Fault> {
         if wire == BYTES { self.bytes().map(Reader::new) } else { Err(WRONG_TYPE) }
     }
 
     /// One or (packed) many numbers of a repeated field.
     #[inline(always)]
-    pub(crate) fn ints(&mut self, wire: u8, mut each: impl FnMut(u64)) -> Result<(), Fault> {
+    pub fn ints(&mut self, wire: u8, mut each: impl FnMut(u64)) -> Result<(), Fault> {
         match wire {
             VARINT => each(self.varint()?),
             BYTES => {
@@ -108,7 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips the value of an unknown field.
-    pub(crate) fn skip(&mut self, number: u32, wire: u8) -> Result<(), Fault> {
+    pub fn skip(&mut self, number: u32, wire: u8) -> Result<(), Fault> {
         self.skip_nested(number, wire, GROUPS_MAX)
     }
 

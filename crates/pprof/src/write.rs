@@ -182,7 +182,7 @@ fn number(used: &mut [u32]) {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -191,14 +191,14 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Zero is the default and is left out.
-fn put_int(out: &mut Vec<u8>, field: u32, value: u64) {
+pub(crate) fn put_int(out: &mut Vec<u8>, field: u32, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(field) << 3);
         put_varint(out, value);
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     put_varint(out, u64::from(field) << 3 | 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

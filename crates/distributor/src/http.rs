@@ -1,0 +1,183 @@
+//! `POST /ingest` (contract `ingest.md` section 4): the body becomes a batch, as the message of `Push` does; the same path takes it on.
+
+pub(crate) mod multipart;
+pub(crate) mod query;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+use bytes::Bytes;
+use flamelake_config::Limits;
+use flamelake_model::{ErrorCode, StatusError, TenantId};
+use flamelake_rpc::{HttpError, Tenancy};
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::BodyExt as _;
+
+use crate::decode::{DecodeLimits, Refused, Source, folded, pprof, speedscope, stacks::Stacks, text_type::TextType, tree};
+use crate::error::Reason;
+use crate::http::query::Format;
+use crate::{Distributor, PushBatch, PushSeries};
+
+/// The routes of `/ingest` for the public port.
+pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
+    let handler = any(move |request: Request| {
+        let distributor = Arc::clone(&distributor);
+        async move {
+            match distributor.ingest(tenancy, request).await {
+                Ok(()) => StatusCode::OK.into_response(),
+                Err(error) => error.into_response(),
+            }
+        }
+    });
+    Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler)
+}
+
+/// A refusal, how it is answered and under what it is counted.
+struct Denied {
+    status: StatusCode,
+    reason: Reason,
+    message: String,
+    bytes: u64,
+}
+
+impl Distributor {
+    async fn ingest(&self, tenancy: Tenancy, request: Request) -> Result<(), HttpError> {
+        let (parts, body) = request.into_parts();
+        let tenants = tenancy.tenants(&parts.headers)?;
+        let tenant = tenants.single()?;
+        if parts.method != Method::POST {
+            return Err(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "send profiles with POST"));
+        }
+        let limits = self.limits.for_tenant(tenant);
+        let body = self.body(tenant, body, &parts.headers, &limits).await?;
+        let content_type = text(&parts.headers);
+        let now_ns = self.clock.unix_nanos();
+        let (source, format) = query::parse(parts.uri.query().unwrap_or_default(), content_type, now_ns).map_err(|message| {
+            let bytes = body.len() as u64;
+            self.denied(tenant, Denied { status: StatusCode::BAD_REQUEST, reason: Reason::InvalidLabels, message, bytes })
+        })?;
+        let batch = self.decoded(tenant, source, format, content_type, body, &limits).await?;
+        if batch.series.is_empty() {
+            return Ok(());
+        }
+        self.push(tenant, batch).await.map_err(|error| match error.code {
+            ErrorCode::InvalidArgument if !format.is_text() => HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message),
+            _ => HttpError::from(error),
+        })
+    }
+
+    async fn decoded(
+        &self,
+        tenant: &TenantId,
+        source: Source,
+        format: Format,
+        content_type: &str,
+        body: Bytes,
+        limits: &Limits,
+    ) -> Result<PushBatch, HttpError> {
+        let bytes = body.len() as u64;
+        let _inflight = self.inflight.reserve(bytes).map_err(|_| {
+            self.metrics.discarded(tenant, Reason::InflightBytes, 1, bytes);
+            let text = "too many bytes of profiles are in work (distributor.inflight-bytes-max); try again";
+            HttpError::from(StatusError::new(ErrorCode::ResourceExhausted, text))
+        })?;
+        let (content_type, limits) = (content_type.to_owned(), DecodeLimits::from(limits));
+        let work = move || decode(&body, &content_type, format, &source, limits);
+        self.workers.decode(bytes, work).await?.map(|series| PushBatch { series }).map_err(|refused| {
+            let status = match &refused {
+                Refused::UnknownType(_) | Refused::Limit { .. } if format.is_text() => StatusCode::BAD_REQUEST,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            self.denied(tenant, Denied { status, reason: refused.reason(), message: refused.to_string(), bytes })
+        })
+    }
+
+    /// The whole body, within the tenant's bound.
+    async fn body(
+        &self,
+        tenant: &TenantId,
+        mut body: Body,
+        headers: &HeaderMap,
+        limits: &Limits,
+    ) -> Result<Bytes, HttpError> {
+        let max = crate::limits::PushLimits::from(limits).body_bytes_max;
+        let max = if max == 0 { u64::MAX } else { max };
+        let too_large = |bytes: u64| {
+            let message = format!("the request body is larger than {max} bytes (ingestion_body_limit_mb)");
+            let (status, reason) = (StatusCode::PAYLOAD_TOO_LARGE, Reason::BodySizeLimitExceeded);
+            self.denied(tenant, Denied { status, reason, message, bytes })
+        };
+        let said = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
+        if let Some(said) = said.filter(|said| *said > max) {
+            return Err(too_large(said));
+        }
+        let mut whole = bytes::BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                HttpError::new(StatusCode::REQUEST_TIMEOUT, format!("the request body could not be read: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if (whole.len() + data.len()) as u64 > max {
+                return Err(too_large((whole.len() + data.len()) as u64));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    fn denied(&self, tenant: &TenantId, denied: Denied) -> HttpError {
+        self.metrics.discarded(tenant, denied.reason, 1, denied.bytes);
+        HttpError::new(denied.status, denied.message)
+    }
+}
+
+fn text(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The body as series of pprof messages.
+fn decode(
+    body: &Bytes,
+    content_type: &str,
+    format: Format,
+    source: &Source,
+    limits: DecodeLimits,
+) -> Result<Vec<PushSeries>, Refused> {
+    let of_text = |decode: fn(&[u8], DecodeLimits) -> Result<Stacks, Refused>| of_stacks(decode(body, limits)?, source);
+    match format {
+        Format::Groups => of_text(folded::groups),
+        Format::Lines => of_text(folded::each_line),
+        Format::Tree => of_text(tree::tree),
+        Format::Trie => of_text(tree::trie),
+        Format::Speedscope => speedscope::series(body, source, limits),
+        Format::Pprof => Ok(pprof::series(body, None, source, limits)?.into_iter().collect()),
+        Format::PprofForm => of_form(body, content_type, source, limits),
+        Format::Jfr => Err(Refused::malformed("JFR is not supported yet")),
+    }
+}
+
+fn of_stacks(stacks: Stacks, source: &Source) -> Result<Vec<PushSeries>, Refused> {
+    let (service, kind) = TextType::of(&source.app.app)?;
+    // A profile of one span belongs to an older protocol; nothing asks for it.
+    if source.app.labels.get("profile_id").is_some_and(|id| !id.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let (head, factor) = kind.head(source, source.period_ns());
+    let pprof = stacks.into_pprof(&head, factor)?;
+    Ok(pprof.map(|pprof| source.series_of_app(service, kind.name, &[], pprof)).into_iter().collect())
+}
+
+fn of_form(body: &Bytes, content_type: &str, source: &Source, limits: DecodeLimits) -> Result<Vec<PushSeries>, Refused> {
+    let files = multipart::files(content_type, body).map_err(Refused::Malformed)?;
+    if files.get("prev_profile").is_some_and(|previous| !previous.is_empty()) {
+        let text = "unsupported client version: prev_profile is not taken any more; update the SDK, or send deltas only";
+        return Err(Refused::malformed(text));
+    }
+    let types = files.get("sample_type_config").map(|json| pprof::sample_types(json)).transpose()?;
+    let Some(profile) = files.get("profile") else { return Ok(Vec::new()) };
+    Ok(pprof::series(profile, types.as_ref(), source, limits)?.into_iter().collect())
+}
