@@ -5,6 +5,7 @@
 
 pub(crate) mod app_name;
 pub(crate) mod folded;
+pub(crate) mod jfr;
 pub(crate) mod pprof;
 pub(crate) mod speedscope;
 pub(crate) mod stacks;
@@ -109,7 +110,9 @@ pub(crate) enum Refused {
     #[error("{0}")]
     Malformed(String),
     /// Its name does not say what is measured: told apart because the answer differs by format.
-    #[error("pyroscopeIngesterAdapter failed to convert metadata: unknown profile type: {0}; end the name in .cpu, .wall, .inuse_space or another of docs/ingest.md")]
+    #[error(
+        "pyroscopeIngesterAdapter failed to convert metadata: unknown profile type: {0}; end the name in .cpu, .wall, .inuse_space or another of docs/ingest.md"
+    )]
     UnknownType(String),
     /// It parses, and what it holds is too much.
     #[error("{message}")]
@@ -142,3 +145,6 @@ impl From<DecodeError> for Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

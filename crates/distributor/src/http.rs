@@ -13,11 +13,14 @@ use axum::routing::any;
 use bytes::Bytes;
 use flamelake_config::Limits;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
+use flamelake_pprof::inflate::Inflater;
 use flamelake_rpc::{HttpError, Tenancy};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 
-use crate::decode::{DecodeLimits, Refused, Source, folded, pprof, speedscope, stacks::Stacks, text_type::TextType, tree};
+use crate::decode::{
+    DecodeLimits, Refused, Source, folded, jfr, pprof, speedscope, stacks::Stacks, text_type::TextType, tree,
+};
 use crate::error::Reason;
 use crate::http::query::Format;
 use crate::{Distributor, PushBatch, PushSeries};
@@ -56,16 +59,22 @@ impl Distributor {
         let body = self.body(tenant, body, &parts.headers, &limits).await?;
         let content_type = text(&parts.headers);
         let now_ns = self.clock.unix_nanos();
-        let (source, format) = query::parse(parts.uri.query().unwrap_or_default(), content_type, now_ns).map_err(|message| {
-            let bytes = body.len() as u64;
-            self.denied(tenant, Denied { status: StatusCode::BAD_REQUEST, reason: Reason::InvalidLabels, message, bytes })
-        })?;
+        let (source, format) =
+            query::parse(parts.uri.query().unwrap_or_default(), content_type, now_ns).map_err(|message| {
+                let bytes = body.len() as u64;
+                self.denied(
+                    tenant,
+                    Denied { status: StatusCode::BAD_REQUEST, reason: Reason::InvalidLabels, message, bytes },
+                )
+            })?;
         let batch = self.decoded(tenant, source, format, content_type, body, &limits).await?;
         if batch.series.is_empty() {
             return Ok(());
         }
         self.push(tenant, batch).await.map_err(|error| match error.code {
-            ErrorCode::InvalidArgument if !format.is_text() => HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message),
+            ErrorCode::InvalidArgument if !format.is_text() => {
+                HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message)
+            }
             _ => HttpError::from(error),
         })
     }
@@ -156,7 +165,8 @@ fn decode(
         Format::Speedscope => speedscope::series(body, source, limits),
         Format::Pprof => Ok(pprof::series(body, None, source, limits)?.into_iter().collect()),
         Format::PprofForm => of_form(body, content_type, source, limits),
-        Format::Jfr => Err(Refused::malformed("JFR is not supported yet")),
+        Format::Jfr if content_type.contains("multipart/form-data") => of_jfr_form(body, content_type, source, limits),
+        Format::Jfr => of_jfr(body, None, source, limits),
     }
 }
 
@@ -171,13 +181,47 @@ fn of_stacks(stacks: Stacks, source: &Source) -> Result<Vec<PushSeries>, Refused
     Ok(pprof.map(|pprof| source.series_of_app(service, kind.name, &[], pprof)).into_iter().collect())
 }
 
-fn of_form(body: &Bytes, content_type: &str, source: &Source, limits: DecodeLimits) -> Result<Vec<PushSeries>, Refused> {
+fn of_form(
+    body: &Bytes,
+    content_type: &str,
+    source: &Source,
+    limits: DecodeLimits,
+) -> Result<Vec<PushSeries>, Refused> {
     let files = multipart::files(content_type, body).map_err(Refused::Malformed)?;
     if files.get("prev_profile").is_some_and(|previous| !previous.is_empty()) {
-        let text = "unsupported client version: prev_profile is not taken any more; update the SDK, or send deltas only";
+        let text =
+            "unsupported client version: prev_profile is not taken any more; update the SDK, or send deltas only";
         return Err(Refused::malformed(text));
     }
     let types = files.get("sample_type_config").map(|json| pprof::sample_types(json)).transpose()?;
     let Some(profile) = files.get("profile") else { return Ok(Vec::new()) };
     Ok(pprof::series(profile, types.as_ref(), source, limits)?.into_iter().collect())
+}
+
+fn of_jfr_form(
+    body: &Bytes,
+    content_type: &str,
+    source: &Source,
+    limits: DecodeLimits,
+) -> Result<Vec<PushSeries>, Refused> {
+    let files = multipart::files(content_type, body).map_err(Refused::Malformed)?;
+    let Some(recording) = files.get("jfr") else { return Err(Refused::malformed("the form has no file named jfr")) };
+    let labels = files.get("labels").filter(|labels| !labels.is_empty());
+    let mut inflater = Inflater::default();
+    let labels = labels.map(|labels| inflater.run(labels, limits.bytes_max)).transpose()?;
+    of_jfr(recording, labels, source, limits)
+}
+
+/// A packed recording is bounded by what a profile may hold; what comes as it is, by the body.
+fn of_jfr(
+    body: &[u8],
+    labels: Option<&[u8]>,
+    source: &Source,
+    limits: DecodeLimits,
+) -> Result<Vec<PushSeries>, Refused> {
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    if !body.starts_with(GZIP) {
+        return jfr::series(body, labels, source, limits);
+    }
+    jfr::series(Inflater::default().run(body, limits.bytes_max)?, labels, source, limits)
 }

@@ -25,7 +25,7 @@ mod error;
 pub use batch::{PushBatch, PushSeries, RawProfile};
 pub use config::DistributorConfig;
 pub use error::{PushError, Reason};
-pub use route::RoutedIngesters;
 pub use http::routes;
+pub use route::RoutedIngesters;
 pub use rpc::register;
 pub use service::{Distributor, DistributorDeps, Distributors};

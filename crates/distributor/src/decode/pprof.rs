@@ -35,7 +35,8 @@ pub(crate) type SampleTypes = HashMap<String, SampleType>;
 
 /// Reads a `sample_type_config`.
 pub(crate) fn sample_types(json: &[u8]) -> Result<SampleTypes, Refused> {
-    serde_json::from_slice(json).map_err(|error| Refused::malformed(format!("sample_type_config is not valid: {error}")))
+    serde_json::from_slice(json)
+        .map_err(|error| Refused::malformed(format!("sample_type_config is not valid: {error}")))
 }
 
 /// The one series of a pprof, gzip or plain; `None` if it is empty.
@@ -50,9 +51,10 @@ pub(crate) fn series(
     }
     let mut inflater = Inflater::default();
     let message = inflater.run(body, limits.bytes_max)?;
-    let parts = Parts::read(message).map_err(|what| Refused::malformed(format!("profile is not a pprof message: {what}")))?;
+    let parts =
+        Parts::read(message).map_err(|what| Refused::malformed(format!("profile is not a pprof message: {what}")))?;
     let name = parts.name(types);
-    let mut message = parts.repaired(message, types, &source.spy);
+    let mut message = parts.repaired(message, types, &source.spy, limits.bytes_max).map_err(Refused::malformed)?;
     if parts.time_ns < YEAR_1970_NS {
         append_field(&mut message, 9, FieldValue::Int(source.from_ns as u64));
     }
@@ -124,7 +126,13 @@ impl<'a> Parts<'a> {
         known.or(shown.last().copied()).unwrap_or_default().replace('-', "_")
     }
 
-    fn repaired(&self, message: &[u8], types: Option<&SampleTypes>, spy: &str) -> Vec<u8> {
+    fn repaired(
+        &self,
+        message: &[u8],
+        types: Option<&SampleTypes>,
+        spy: &str,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, Fault> {
         let dotnet = spy == "dotnetspy" || (spy == "unknown" && types.is_some_and(|t| t.contains_key("inuse-space")));
         let ids = dotnet
             && self.functions.len() == self.location_ids.len()
@@ -137,10 +145,9 @@ impl<'a> Parts<'a> {
             dashes: dotnet,
         };
         if !repair.files && !repair.dashes {
-            return message.to_vec();
+            return Ok(message.to_vec());
         }
-        // The message was read once already.
-        repair.run(message).unwrap_or_else(|_| message.to_vec())
+        repair.run(message, bytes_max)
     }
 }
 
@@ -184,9 +191,9 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    fn run(&self, message: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn run(&self, message: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::with_capacity(message.len() + message.len() / 4);
-        let mut texts = NewTexts { texts: HashMap::new(), first: self.parts.texts.len() as u64, order: Vec::new() };
+        let mut texts = NewTexts::behind(self.parts.texts.len());
         let mut functions = 0;
         let mut reader = Reader::new(message);
         while !reader.is_empty() {
@@ -201,6 +208,9 @@ impl Repair<'_> {
                 (5, BYTES) => {
                     let part = reader.bytes()?;
                     let part = self.function(part, functions, &mut texts);
+                    if texts.bytes > bytes_max {
+                        return Err("its functions with their files are longer than a profile may be");
+                    }
                     append_field(&mut out, 5, FieldValue::Bytes(&part));
                     functions += 1;
                 }
@@ -222,8 +232,11 @@ impl Repair<'_> {
         }
         let (name, file) = (self.parts.text(function.name), self.parts.text(function.filename));
         if self.files && !file.is_empty() && (self.absolute_files || !file.starts_with(b"/")) {
-            let renamed = [file, b" ", name].concat();
-            append_field(&mut part, 2, FieldValue::Int(texts.number(renamed)));
+            let key = (function.filename, function.name);
+            let known = texts.functions.get(&key).copied();
+            let number = known.unwrap_or_else(|| texts.number([file, b" ", name].concat()));
+            texts.functions.insert(key, number);
+            append_field(&mut part, 2, FieldValue::Int(number));
         }
         part
     }
@@ -238,15 +251,23 @@ fn with(part: &[u8], field: u32, number: u64) -> Vec<u8> {
 /// Texts that go behind those of the message.
 struct NewTexts {
     texts: HashMap<Vec<u8>, u64>,
+    /// By the numbers of file and function.
+    functions: HashMap<(u64, u64), u64>,
     first: u64,
     order: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 impl NewTexts {
+    fn behind(texts: usize) -> Self {
+        Self { texts: HashMap::new(), functions: HashMap::new(), first: texts as u64, order: Vec::new(), bytes: 0 }
+    }
+
     fn number(&mut self, text: Vec<u8>) -> u64 {
         let next = self.first + self.order.len() as u64;
         let number = *self.texts.entry(text.clone()).or_insert(next);
         if number == next {
+            self.bytes += text.len();
             self.order.push(text);
         }
         number

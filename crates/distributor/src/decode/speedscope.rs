@@ -1,9 +1,11 @@
 //! speedscope JSON: profiles of stacks over shared frames, evented or sampled (contract `ingest.md` section 4.7).
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use crate::PushSeries;
-use crate::decode::stacks::Stacks;
+use crate::decode::stacks::{ROOT, Stacks};
 use crate::decode::text_type::TextType;
 use crate::decode::{DecodeLimits, Refused, Source};
 
@@ -66,31 +68,35 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
     if file.schema != SCHEMA {
         return Err(Refused::malformed(format!("not a speedscope file: $schema must be {SCHEMA}")));
     }
-    let mut groups: Vec<(&Profile, Stacks)> = Vec::new();
+    let mut groups: Vec<(&Profile, Stacks, Frames<'_>)> = Vec::new();
     for profile in &file.profiles {
         let is_same = |other: &Profile| {
             (&other.name, &other.kind, &other.unit) == (&profile.name, &profile.kind, &profile.unit)
                 && other.start.to_bits() == profile.start.to_bits()
         };
-        let at = match groups.iter().position(|(other, _)| is_same(other)) {
+        let at = match groups.iter().position(|(other, ..)| is_same(other)) {
             Some(at) => at,
             None if groups.len() >= PROFILES_MAX => {
                 return Err(Refused::malformed(format!("the file holds more than {PROFILES_MAX} different profiles")));
             }
             None => {
-                groups.push((profile, Stacks::new(limits)));
+                groups.push((
+                    profile,
+                    Stacks::new(limits),
+                    Frames { frames: &file.shared.frames, known: HashMap::new() },
+                ));
                 groups.len() - 1
             }
         };
-        let stacks = &mut groups[at].1;
+        let (_, stacks, frames) = &mut groups[at];
         match profile.kind.as_str() {
-            "evented" => evented(profile, &file.shared.frames, stacks, limits)?,
-            "sampled" => sampled(profile, &file.shared.frames, stacks)?,
+            "evented" => evented(profile, frames, stacks, limits)?,
+            "sampled" => sampled(profile, frames, stacks)?,
             _ => return Err(Refused::malformed("a profile's type is neither evented nor sampled")),
         }
     }
     let alone = groups.len() == 1;
-    let series = groups.into_iter().map(|(profile, stacks)| one(profile, stacks, source, alone));
+    let series = groups.into_iter().map(|(profile, stacks, _)| one(profile, stacks, source, alone));
     series.filter_map(Result::transpose).collect()
 }
 
@@ -126,9 +132,28 @@ fn value(weight: f64, unit: &str) -> i64 {
     (if hundredths { weight * 100.0 } else { weight }).round() as i64
 }
 
-fn name(frames: &[Frame], frame: u32) -> Result<&[u8], Refused> {
-    let found = frames.get(frame as usize).map(|frame| frame.name.as_bytes());
-    found.ok_or_else(|| Refused::malformed(format!("frame {frame} is not among the {} shared frames", frames.len())))
+/// Frames of the file as numbers of a group's stacks: a long name is looked up once.
+struct Frames<'a> {
+    frames: &'a [Frame],
+    known: HashMap<u32, u32>,
+}
+
+impl Frames<'_> {
+    fn child(&mut self, stacks: &mut Stacks, parent: u32, frame: u32) -> Result<u32, Refused> {
+        let number = match self.known.get(&frame) {
+            Some(number) => *number,
+            None => {
+                let Some(found) = self.frames.get(frame as usize) else {
+                    let text = format!("frame {frame} is not among the {} shared frames", self.frames.len());
+                    return Err(Refused::malformed(text));
+                };
+                let number = stacks.frame(found.name.as_bytes())?;
+                self.known.insert(frame, number);
+                number
+            }
+        };
+        Ok(stacks.child_of(parent, number)?)
+    }
 }
 
 fn weighed(weight: f64) -> Result<f64, Refused> {
@@ -138,29 +163,34 @@ fn weighed(weight: f64) -> Result<f64, Refused> {
     Err(Refused::malformed("a weight is negative, or time goes backwards"))
 }
 
-fn sampled(profile: &Profile, frames: &[Frame], stacks: &mut Stacks) -> Result<(), Refused> {
+fn sampled(profile: &Profile, frames: &mut Frames<'_>, stacks: &mut Stacks) -> Result<(), Refused> {
     if profile.samples.len() != profile.weights.len() {
         let (samples, weights) = (profile.samples.len(), profile.weights.len());
         return Err(Refused::malformed(format!("a profile has {samples} samples and {weights} weights")));
     }
     for (sample, weight) in profile.samples.iter().zip(&profile.weights) {
-        let names: Vec<&[u8]> = sample.iter().map(|frame| name(frames, *frame)).collect::<Result<_, _>>()?;
-        stacks.add_stack(names.into_iter(), value(weighed(*weight)?, &profile.unit))?;
+        let node = sample.iter().try_fold(ROOT, |node, frame| frames.child(stacks, node, *frame))?;
+        stacks.add(node, value(weighed(*weight)?, &profile.unit))?;
     }
     Ok(())
 }
 
 /// Time between two events belongs to the stack that is open between them.
-fn evented(profile: &Profile, frames: &[Frame], stacks: &mut Stacks, limits: DecodeLimits) -> Result<(), Refused> {
+fn evented(
+    profile: &Profile,
+    frames: &mut Frames<'_>,
+    stacks: &mut Stacks,
+    limits: DecodeLimits,
+) -> Result<(), Refused> {
     let mut open: Vec<(u32, u32)> = Vec::new();
     let mut last = profile.start;
     for event in &profile.events {
-        let node = open.last().map_or(crate::decode::stacks::ROOT, |(_, node)| *node);
+        let node = open.last().map_or(ROOT, |(_, node)| *node);
         stacks.add(node, value(weighed(event.at - last)?, &profile.unit))?;
         last = event.at;
         match event.kind.as_str() {
             "O" if open.len() >= limits.bytes_max => return Err(Refused::malformed("too many frames are open")),
-            "O" => open.push((event.frame, stacks.child(node, name(frames, event.frame)?)?)),
+            "O" => open.push((event.frame, frames.child(stacks, node, event.frame)?)),
             "C" => match open.pop() {
                 Some((frame, _)) if frame == event.frame => {}
                 _ => return Err(Refused::malformed(format!("frame {} is closed, another is open", event.frame))),

@@ -37,11 +37,16 @@ impl Stacks {
 
     /// The node of a frame under another. Past the depth limit it is that other: leaf frames are cut.
     pub(crate) fn child(&mut self, parent: u32, frame: &[u8]) -> Result<u32, DecodeError> {
+        let frame = self.frame(frame)?;
+        self.child_of(parent, frame)
+    }
+
+    /// As [`child`](Self::child), by the number of a frame.
+    pub(crate) fn child_of(&mut self, parent: u32, frame: u32) -> Result<u32, DecodeError> {
         let depth = self.nodes[parent as usize].depth + 1;
         if depth as usize > self.limits.depth_max {
             return Ok(parent);
         }
-        let frame = self.frame(frame)?;
         if let Some(node) = self.children.get(&(parent, frame)) {
             return Ok(*node);
         }
@@ -93,11 +98,17 @@ impl Stacks {
         self.frames.iter().for_each(|(name, at)| names[*at as usize] = name);
         let mut writer = ProfileWriter::new(head, self.limits.bytes_max);
         let mut stack = Vec::new();
+        // Long names must not be compared for each frame.
+        let mut locations = vec![0; names.len()];
         for node in self.nodes.iter().filter(|node| node.value > 0) {
             stack.clear();
             let mut at = *node;
             while at.depth > 0 {
-                stack.push(writer.location(names[at.frame as usize], 0)?);
+                let location = &mut locations[at.frame as usize];
+                if *location == 0 {
+                    *location = writer.location(names[at.frame as usize], 0)?;
+                }
+                stack.push(*location);
                 at = self.nodes[at.parent as usize];
             }
             writer.sample(&stack, &[node.value.saturating_mul(factor)], &[])?;
@@ -105,7 +116,8 @@ impl Stacks {
         Ok(Some(writer.finish()))
     }
 
-    fn frame(&mut self, name: &[u8]) -> Result<u32, DecodeError> {
+    /// The number of a frame.
+    pub(crate) fn frame(&mut self, name: &[u8]) -> Result<u32, DecodeError> {
         if let Some(frame) = self.frames.get(name) {
             return Ok(*frame);
         }

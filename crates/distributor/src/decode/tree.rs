@@ -80,7 +80,9 @@ pub(crate) fn trie(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused>
         if record.value > 0 {
             key_bytes = key_bytes.saturating_add(key.len());
             if key_bytes > TRIE_KEY_BYTES_MAX {
-                return Err(Refused::malformed(format!("the keys of the trie hold more than {TRIE_KEY_BYTES_MAX} bytes")));
+                return Err(Refused::malformed(format!(
+                    "the keys of the trie hold more than {TRIE_KEY_BYTES_MAX} bytes"
+                )));
             }
             stacks.add_stack(frames(&key), value(record.value))?;
         }

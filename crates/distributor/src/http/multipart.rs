@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn fuzz_multipart() {
-        let corpus = [b"--b1\r\nContent-Disposition: form-data; name=\"a\"; filename=\"f\"\r\n\r\none\r\n--b1--\r\n".to_vec()];
+        let corpus =
+            [b"--b1\r\nContent-Disposition: form-data; name=\"a\"; filename=\"f\"\r\n\r\none\r\n--b1--\r\n".to_vec()];
         flamelake_testkit::fuzz::run("multipart", &corpus, |input| {
             let body = Bytes::copy_from_slice(input);
             let _ = files(TYPE, &body);

@@ -170,7 +170,10 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let (source, format) = parse("name=a.b%7Bc=d%7D&sampleRate=-1&name=x", "", 7).unwrap();
         assert_eq!((source.from_ns, source.until_ns, source.sample_rate, format), (7, 7, 100, Format::Groups));
-        assert_eq!((source.spy.as_str(), source.app.app.as_str(), source.app.labels["c"].as_str()), ("unknown", "a.b", "d"));
+        assert_eq!(
+            (source.spy.as_str(), source.app.app.as_str(), source.app.labels["c"].as_str()),
+            ("unknown", "a.b", "d")
+        );
     }
 
     #[test]

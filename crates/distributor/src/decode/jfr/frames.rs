@@ -1,0 +1,74 @@
+//! Names of Java frames, rid of what differs from run to run: generated classes, libraries unpacked to random names.
+
+use crate::decode::jfr::pools::Pools;
+
+/// `<class>.<method>`; the dot stands even without a class.
+pub(crate) fn frame_name(pools: &Pools, method: i64) -> String {
+    let symbol = |at: &i64| pools.symbols.get(at).map_or("", String::as_str);
+    let Some(method) = pools.methods.get(&method) else { return ".".to_owned() };
+    let class = pools.classes.get(&method.class).map_or("", symbol);
+    format!("{}.{}", stable(class), stable(symbol(&method.name)))
+}
+
+/// A name without its random part.
+fn stable(name: &str) -> String {
+    const ACCESSOR: &str = "jdk/internal/reflect/GeneratedMethodAccessor";
+    const CGLIB: &str = "$$EnhancerBySpringCGLIB$$";
+    if let Some((class, _)) = name.split_once("$$Lambda").filter(|(_, rest)| is_lambda(rest)) {
+        return format!("{class}$$Lambda_");
+    }
+    if name.strip_prefix(ACCESSOR).is_some_and(|rest| is_all(rest, |byte| byte.is_ascii_digit())) {
+        return format!("{ACCESSOR}_");
+    }
+    if let Some((class, _)) = name.split_once(CGLIB) {
+        return format!("{class}{CGLIB}_");
+    }
+    library(name).map_or_else(|| name.to_owned(), str::to_owned)
+}
+
+/// `$12/0x0000`, `.0x0000`, `/0x0000`: what follows `$$Lambda`.
+fn is_lambda(rest: &str) -> bool {
+    let rest = rest.strip_prefix('$').map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let number = rest.strip_prefix(['/', '.', '+']).unwrap_or_default();
+    let number = number.strip_prefix("0x").unwrap_or(number);
+    is_all(number, |byte| byte.is_ascii_hexdigit())
+}
+
+fn is_all(text: &str, is: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(is)
+}
+
+/// A native library that is unpacked anew at each start: those lie in a temporary folder. A bare name is kept, as the reference does.
+fn library(name: &str) -> Option<&'static str> {
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    let name = name.strip_prefix('.').unwrap_or(name).strip_prefix("/tmp/")?;
+    let file = name.rsplit('/').next()?.strip_suffix(".so")?;
+    match file {
+        _ if file.starts_with("libzstd-jni-") => Some("libzstd-jni-_.so"),
+        _ if file.starts_with("libamazonCorrettoCryptoProvider") => Some("libamazonCorrettoCryptoProvider_.so"),
+        _ if file.starts_with("libasyncProfiler-") => Some("libasyncProfiler-_.so"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_parts_are_removed() {
+        for (name, expected) in [
+            ("a/B$$Lambda$12/0x00007f", "a/B$$Lambda_"),
+            ("a/B$$Lambda.0x00007f", "a/B$$Lambda_"),
+            ("a/B$$Lambda$Own", "a/B$$Lambda$Own"),
+            ("jdk/internal/reflect/GeneratedMethodAccessor31", "jdk/internal/reflect/GeneratedMethodAccessor_"),
+            ("a/B$$EnhancerBySpringCGLIB$$1f2e", "a/B$$EnhancerBySpringCGLIB$$_"),
+            ("./tmp/libzstd-jni-1.5.1-169313118.so (deleted)", "libzstd-jni-_.so"),
+            ("/tmp/me/libasyncProfiler-linux-x64-505cc1.so", "libasyncProfiler-_.so"),
+            ("libasyncProfiler-linux-x64-505cc1.so", "libasyncProfiler-linux-x64-505cc1.so"),
+            ("libc.so.6", "libc.so.6"),
+        ] {
+            assert_eq!(stable(name), expected);
+        }
+    }
+}

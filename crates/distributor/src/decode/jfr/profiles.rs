@@ -1,0 +1,172 @@
+//! Samples of a recording by kind of profile, merged a chunk at a time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use flamelake_pprof::{DecodeError, ProfileHead, ProfileWriter};
+
+use crate::PushSeries;
+use crate::decode::jfr::frames::frame_name;
+use crate::decode::jfr::labels_snapshot::LabelsSnapshot;
+use crate::decode::jfr::pools::Pools;
+use crate::decode::{DecodeLimits, Refused, Source};
+
+/// What becomes a series of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Cpu,
+    Wall,
+    InTlab,
+    OutsideTlab,
+    AllocSample,
+    Lock,
+    Park,
+    Live,
+    Malloc,
+}
+
+/// `__name__`, then type and unit of the values, then those of the period.
+type Naming = (&'static str, &'static [(&'static str, &'static str)], (&'static str, &'static str));
+
+impl Kind {
+    fn naming(self) -> Naming {
+        const SPACE: (&str, &str) = ("space", "bytes");
+        const WAITS: &[(&str, &str)] = &[("contentions", "count"), ("delay", "nanoseconds")];
+        match self {
+            Self::Cpu => ("process_cpu", &[("cpu", "nanoseconds")], ("cpu", "nanoseconds")),
+            Self::Wall => ("wall", &[("wall", "nanoseconds")], ("wall", "nanoseconds")),
+            Self::InTlab => {
+                ("memory", &[("alloc_in_new_tlab_objects", "count"), ("alloc_in_new_tlab_bytes", "bytes")], SPACE)
+            }
+            Self::OutsideTlab => {
+                ("memory", &[("alloc_outside_tlab_objects", "count"), ("alloc_outside_tlab_bytes", "bytes")], SPACE)
+            }
+            Self::AllocSample => {
+                ("memory", &[("alloc_sample_objects", "count"), ("alloc_sample_bytes", "bytes")], SPACE)
+            }
+            Self::Lock => ("mutex", WAITS, ("mutex", "count")),
+            Self::Park => ("block", WAITS, ("block", "count")),
+            Self::Live => ("memory", &[("live", "count")], ("objects", "count")),
+            Self::Malloc => ("memory", &[("malloc_objects", "count"), ("malloc_bytes", "bytes")], ("", "")),
+        }
+    }
+
+    fn is_time(self) -> bool {
+        matches!(self, Self::Cpu | Self::Wall)
+    }
+}
+
+/// The span that a sample belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Context {
+    pub(crate) id: i64,
+    pub(crate) span: i64,
+    pub(crate) span_name: i64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Profiles<'a> {
+    source: &'a Source,
+    labels: &'a LabelsSnapshot,
+    limits: DecodeLimits,
+    /// The setting `event`.
+    event: String,
+    /// Of the chunk that is being read, by kind, stack trace and span.
+    chunk: HashMap<(Kind, i64, Context), [i64; 2]>,
+    writers: BTreeMap<Kind, ProfileWriter>,
+}
+
+impl<'a> Profiles<'a> {
+    pub(crate) fn new(source: &'a Source, labels: &'a LabelsSnapshot, limits: DecodeLimits) -> Self {
+        let (chunk, writers) = (HashMap::new(), BTreeMap::new());
+        Self { source, labels, limits, event: String::new(), chunk, writers }
+    }
+
+    pub(crate) fn set_event(&mut self, event: &str) {
+        event.clone_into(&mut self.event);
+    }
+
+    pub(crate) fn is_wall(&self) -> bool {
+        self.event == "wall"
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, trace: i64, context: Context, values: [i64; 2]) -> Result<(), Refused> {
+        let sums = self.chunk.entry((kind, trace, context)).or_default();
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.saturating_add(value.max(0));
+        }
+        if self.chunk.len() > self.limits.samples_max.saturating_mul(Kind::Malloc as usize + 1) {
+            return Err(too_many(self.chunk.len(), self.limits));
+        }
+        Ok(())
+    }
+
+    /// Writes the samples of a chunk while its constants are known.
+    pub(crate) fn end_chunk(&mut self, pools: &Pools) -> Result<(), Refused> {
+        // In a fixed order, so that equal recordings make equal profiles.
+        let mut samples: Vec<_> = std::mem::take(&mut self.chunk).into_iter().collect();
+        samples.sort_unstable();
+        let mut names: HashMap<i64, String> = HashMap::new();
+        // Long names must not be compared for each frame.
+        let mut known: HashMap<(Kind, i64, i64), u64> = HashMap::new();
+        for ((kind, trace, context), values) in samples {
+            let Some(frames) = pools.traces.get(&trace) else { continue };
+            let (source, limits) = (self.source, self.limits);
+            let writer =
+                self.writers.entry(kind).or_insert_with(|| ProfileWriter::new(&head(kind, source), limits.bytes_max));
+            if writer.samples() >= limits.samples_max {
+                return Err(too_many(writer.samples() + 1, limits));
+            }
+            // The root side of a stack that is too deep.
+            let frames = &frames[frames.len().saturating_sub(limits.depth_max)..];
+            let mut locations = Vec::with_capacity(frames.len());
+            for (method, line) in frames {
+                let location = match known.get(&(kind, *method, *line)) {
+                    Some(location) => *location,
+                    None => {
+                        let name = names.entry(*method).or_insert_with(|| frame_name(pools, *method));
+                        let location = writer.location(name.as_bytes(), *line)?;
+                        known.insert((kind, *method, *line), location);
+                        location
+                    }
+                };
+                locations.push(location);
+            }
+            let values = match source.period_ns().filter(|_| kind.is_time()) {
+                Some(period) => [values[0].saturating_mul(period), 0],
+                None => values,
+            };
+            let labels = self.labels.of(context);
+            let labels: Vec<_> = labels.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
+            writer.sample(&locations, &values[..kind.naming().1.len()], &labels)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_series(self) -> Vec<PushSeries> {
+        let Self { source, event, writers, .. } = self;
+        let series = writers.into_iter().filter(|(_, writer)| writer.samples() > 0).map(|(kind, writer)| {
+            let more: &[(&str, &str)] = &[("jfr_event", &event)];
+            let more = if event.is_empty() { &[] } else { more };
+            source.series_of_app(&source.app.app, kind.naming().0, more, writer.finish())
+        });
+        series.collect()
+    }
+}
+
+fn head(kind: Kind, source: &Source) -> ProfileHead {
+    let (_, types, period) = kind.naming();
+    let owned = |(kind, unit): (&str, &str)| (kind.to_owned(), unit.to_owned());
+    ProfileHead {
+        sample_types: types.iter().map(|pair| owned(*pair)).collect(),
+        period_type: owned(period),
+        period: if kind.is_time() { source.period_ns().unwrap_or_default() } else { 0 },
+        time_nanos: source.from_ns,
+        duration_nanos: source.duration_ns(),
+        has_mapping: true,
+    }
+}
+
+fn too_many(samples: usize, limits: DecodeLimits) -> Refused {
+    DecodeError::TooManySamples { samples, limit: limits.samples_max }.into()
+}
