@@ -14,5 +14,5 @@ data=$(mktemp -d); port=$((20000 + RANDOM % 20000))
 pid=$!
 trap 'kill $pid 2>/dev/null; wait $pid 2>/dev/null || true; rm -rf "$data"' EXIT
 for _ in $(seq 100); do curl -sf -o /dev/null "http://127.0.0.1:$port/ready" && break; kill -0 $pid || { tail "$data/server.log"; exit 1; }; sleep .1; done
-[ $# -gt 0 ] || set -- small-trees series-buckets bad-requests real-go real-large real-languages real-spans real-truncated
+[ $# -gt 0 ] || set -- ingest-jfr ingest-pprof ingest-texts small-trees series-buckets bad-requests real-go real-large real-languages real-spans real-truncated
 python3 "$shared/golden/check.py" "http://127.0.0.1:$port" "$shared/golden" "$@"

@@ -39,6 +39,9 @@ pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
     Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler)
 }
 
+/// Of a body that is too large, read only to be able to answer.
+const DISCARDED_BYTES_MAX: usize = 16 << 20;
+
 /// A refusal, how it is answered and under what it is counted.
 struct Denied {
     status: StatusCode,
@@ -122,6 +125,7 @@ impl Distributor {
         };
         let said = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         if let Some(said) = said.filter(|said| *said > max) {
+            discard(&mut body).await;
             return Err(too_large(said));
         }
         let mut whole = bytes::BytesMut::new();
@@ -131,7 +135,10 @@ impl Distributor {
             })?;
             let Ok(data) = frame.into_data() else { continue };
             if (whole.len() + data.len()) as u64 > max {
-                return Err(too_large((whole.len() + data.len()) as u64));
+                let bytes = (whole.len() + data.len()) as u64;
+                drop((whole, data));
+                discard(&mut body).await;
+                return Err(too_large(bytes));
             }
             whole.extend_from_slice(&data);
         }
@@ -141,6 +148,16 @@ impl Distributor {
     fn denied(&self, tenant: &TenantId, denied: Denied) -> HttpError {
         self.metrics.discarded(tenant, denied.reason, 1, denied.bytes);
         HttpError::new(denied.status, denied.message)
+    }
+}
+
+/// A client that is still sending may not look at the answer: takes what is left, within reason.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARDED_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let Some(after) = left.checked_sub(bytes) else { return };
+        left = after;
     }
 }
 

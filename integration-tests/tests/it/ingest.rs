@@ -66,7 +66,7 @@ async fn a_pprof_comes_raw_or_in_a_form() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_is_wrong_is_told_and_counted() -> anyhow::Result<()> {
-    let server = Server::start(ServerOptions::new().flag("--distributor.ingestion-body-limit-mb=1")).await?;
+    let server = Server::start(ServerOptions::new().flag("distributor.ingestion-body-limit-mb=1")).await?;
     let multipart = "multipart/form-data; boundary=b0";
     let parts = b"--b0\r\n\r\n\r\n".repeat(2000);
     let cases: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
@@ -102,5 +102,26 @@ async fn what_is_wrong_is_told_and_counted() -> anyhow::Result<()> {
     let tree = flame_of(&server.client(), CPU, "{}", Range::around_now()).await?;
     ensure!(tree.is_empty(), "something was stored: {tree:?}");
     ensure!(server.troubles().is_empty(), "{:#?}", server.troubles());
+    Ok(())
+}
+
+/// Whole requests of the Node SDK, as it sent them.
+#[tokio::test]
+async fn what_the_node_sdk_sends_is_taken() -> anyhow::Result<()> {
+    let Some(shared) = flamelake_testkit::shared_dir("what_the_node_sdk_sends_is_taken") else { return Ok(()) };
+    let server = Server::start(ServerOptions::new().golden()).await?;
+    for kind in ["wall", "heap"] {
+        let file = |end: &str| shared.join(format!("corpus/captures/nodejs-0.6.4-ingest-pprof-{kind}.{end}"));
+        let request: serde_json::Value = serde_json::from_slice(&std::fs::read(file("json"))?)?;
+        let body = std::fs::read(file("bin"))?;
+        let path = request["path"].as_str().context("a capture has a path")?;
+        let client = server.tenant(kind);
+        let headers = [("content-type", "application/octet-stream")];
+        let (status, _, answer) = client.post(path, &headers, body).await?;
+        ensure!(status == 200, "{kind}: {status} {}", String::from_utf8_lossy(&answer));
+        let range = serde_json::json!({"start": 1_795_350_000_000_i64, "end": 1_795_360_000_000_i64});
+        let (_, types) = client.json("querier.v1.QuerierService/ProfileTypes", &range).await?;
+        ensure!(types["profileTypes"].as_array().is_some_and(|types| !types.is_empty()), "{kind}: {types}");
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod disk_full;
 mod duckdb;
 mod golden;
 mod grpc_clients;
+mod ingest;
 mod isolation;
 mod kill_points;
 mod ledger;

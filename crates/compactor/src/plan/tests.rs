@@ -1,3 +1,5 @@
+//! What the plan does with blocks of all ages and sizes.
+
 use proptest::prelude::*;
 
 use super::*;

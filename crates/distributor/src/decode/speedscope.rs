@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use flamelake_pprof::DecodeError;
 use serde::Deserialize;
 
 use crate::PushSeries;
@@ -10,6 +11,8 @@ use crate::decode::text_type::TextType;
 use crate::decode::{DecodeLimits, Refused, Source};
 
 const SCHEMA: &str = "https://www.speedscope.app/file-format-schema.json";
+/// JSON may be so much larger than the pprof that is made of it.
+const BODY_PER_PROFILE_MAX: usize = 16;
 /// The rate that stands for "none said".
 const RATE_DEFAULT: u32 = 100;
 
@@ -63,6 +66,9 @@ struct Event {
 
 /// A series for each profile that differs from others in name, type, unit or start.
 pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Result<Vec<PushSeries>, Refused> {
+    if body.len() / BODY_PER_PROFILE_MAX > limits.bytes_max {
+        return Err(DecodeError::TooLarge { limit: limits.bytes_max }.into());
+    }
     let file: File =
         serde_json::from_slice(body).map_err(|error| Refused::malformed(format!("not a speedscope file: {error}")))?;
     if file.schema != SCHEMA {

@@ -86,6 +86,7 @@ impl Builder {
         if depth > DEPTH_MAX {
             return broken("its metadata nests too deep");
         }
+        reader.begin();
         reader.step()?;
         let name = text(reader, texts)?;
         let attributes = reader.count()?;

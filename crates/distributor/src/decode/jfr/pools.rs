@@ -96,6 +96,7 @@ impl Pools {
                     }
                     continue;
                 }
+                reader.begin();
                 let fields = fields(reader, class, classes, 0)?;
                 self.keep(number, class, &fields, classes);
             }

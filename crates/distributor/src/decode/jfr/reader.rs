@@ -8,7 +8,12 @@ pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     /// Values that take no bytes must not be read without end.
     work: usize,
+    /// Of the constant or event that is being read: they are held in memory together.
+    values: usize,
 }
+
+/// More than any stack trace holds.
+const VALUES_MAX: usize = 1 << 18;
 
 pub(crate) fn broken<T>(what: &str) -> Result<T, Refused> {
     Err(Refused::malformed(format!("the recording is broken: {what}")))
@@ -16,15 +21,24 @@ pub(crate) fn broken<T>(what: &str) -> Result<T, Refused> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(rest: &'a [u8]) -> Self {
-        Self { rest, work: rest.len().saturating_mul(4).saturating_add(64) }
+        Self { rest, work: rest.len().saturating_mul(4).saturating_add(64), values: 0 }
     }
 
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
 
+    /// A constant or an event starts.
+    pub(crate) fn begin(&mut self) {
+        self.values = 0;
+    }
+
     /// Counts a value.
     pub(crate) fn step(&mut self) -> Result<(), Refused> {
+        self.values += 1;
+        if self.values > VALUES_MAX {
+            return broken("a constant or an event holds too many values");
+        }
         match self.work.checked_sub(1) {
             Some(work) => {
                 self.work = work;
