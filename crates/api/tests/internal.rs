@@ -86,12 +86,12 @@ fn results() -> Vec<PartialResult> {
         timestamp: TimestampMs(1),
         sum: -4,
         profiles: 2,
-        exemplar: Some(PartialExemplar {
+        exemplars: vec![PartialExemplar {
             timestamp: TimestampMs(2),
             profile_id: ProfileId([3; 16]),
             value: 9,
             labels: labels.clone(),
-        }),
+        }],
     };
     let series =
         PartialTimeSeries { group: vec![Some(String::new()), None, Some("x".to_owned())], points: vec![point] };

@@ -160,7 +160,7 @@ impl PartialQuery {
     }
 }
 
-/// The highest-value profile of a point so far.
+/// A profile that may become a point's exemplar: parts that name the same one hold pieces of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialExemplar {
     /// When the profile was taken.
@@ -182,8 +182,15 @@ pub struct PartialPoint {
     pub sum: i64,
     /// How many profiles were summed (the divisor of AVERAGE).
     pub profiles: u64,
-    /// Of equal values the smallest profile id wins, so that layout does not matter.
-    pub exemplar: Option<PartialExemplar>,
+    /// All candidates, ids ascending; empty unless asked for. Who wins is known only when the pieces of each have met.
+    pub exemplars: Vec<PartialExemplar>,
+}
+
+impl PartialPoint {
+    /// The candidate of the highest value; of equal ones the smallest id wins, so that layout does not matter.
+    pub fn exemplar(&self) -> Option<&PartialExemplar> {
+        self.exemplars.iter().min_by_key(|exemplar| (std::cmp::Reverse(exemplar.value), exemplar.profile_id))
+    }
 }
 
 /// One group of a time series answer; points ascend in time, empty buckets have none.

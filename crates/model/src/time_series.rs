@@ -26,15 +26,32 @@ pub fn merge_time_series(parts: impl IntoIterator<Item = Vec<PartialTimeSeries>>
 fn merge_point(into: &mut PartialPoint, point: PartialPoint) {
     into.sum = into.sum.wrapping_add(point.sum);
     into.profiles += point.profiles;
-    into.exemplar = match (into.exemplar.take(), point.exemplar) {
-        (Some(left), Some(right)) => Some(better(left, right)),
-        (left, right) => left.or(right),
-    };
+    into.exemplars.extend(point.exemplars);
+    // Both are sorted: a stable sort finds the runs and merges them.
+    into.exemplars.sort_by_key(|exemplar| exemplar.profile_id);
+    into.exemplars.dedup_by(|piece, exemplar| {
+        let same = piece.profile_id == exemplar.profile_id;
+        if same {
+            exemplar.add(piece);
+        }
+        same
+    });
 }
 
-/// The higher value; of equal ones the smaller id.
-fn better(left: PartialExemplar, right: PartialExemplar) -> PartialExemplar {
-    if (right.value, left.profile_id) > (left.value, right.profile_id) { right } else { left }
+impl PartialExemplar {
+    /// Adds another piece of the same profile.
+    fn add(&mut self, piece: &Self) {
+        self.timestamp = self.timestamp.min(piece.timestamp);
+        self.value = self.value.wrapping_add(piece.value);
+        if self.labels != piece.labels {
+            self.labels = self.labels.intersection(&piece.labels);
+        }
+    }
+}
+
+/// Number of exemplar candidates in an answer.
+pub fn count_exemplars(parts: &[PartialTimeSeries]) -> usize {
+    parts.iter().flat_map(|series| &series.points).map(|point| point.exemplars.len()).sum()
 }
 
 #[cfg(test)]
@@ -47,20 +64,20 @@ mod tests {
             timestamp: TimestampMs(*at),
             sum: *sum,
             profiles: 1,
-            exemplar: Some(PartialExemplar {
+            exemplars: vec![PartialExemplar {
                 timestamp: TimestampMs(*at),
                 profile_id: ProfileId([*id; 16]),
                 value: *sum,
                 labels: Labels::default(),
-            }),
+            }],
         };
         PartialTimeSeries { group: vec![Some(group.to_owned())], points: points.iter().map(point).collect() }
     }
 
     fn text(series: &[PartialTimeSeries]) -> String {
         let point = |point: &PartialPoint| {
-            let id = point.exemplar.as_ref().map_or(0, |exemplar| exemplar.profile_id.0[0]);
-            format!("{}:{}/{}#{id}", point.timestamp, point.sum, point.profiles)
+            let (id, value) = point.exemplar().map_or((0, 0), |exemplar| (exemplar.profile_id.0[0], exemplar.value));
+            format!("{}:{}/{}#{id}={value}", point.timestamp, point.sum, point.profiles)
         };
         let line = |series: &PartialTimeSeries| {
             let points: Vec<String> = series.points.iter().map(point).collect();
@@ -74,14 +91,15 @@ mod tests {
         let parts = [
             vec![series("b", &[(10, 1, 1), (30, 5, 9)])],
             vec![series("a", &[(10, 2, 2)]), series("b", &[(20, 3, 3), (30, 5, 4)])],
-            vec![series("b", &[(30, 4, 1)])],
+            vec![series("b", &[(30, 4, 1), (20, 3, 3)])],
+            vec![series("b", &[(20, 5, 7)])],
         ];
-        let expected = "a 10:2/1#2, b 10:1/1#1 20:3/1#3 30:14/3#4";
-        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let expected = "a 10:2/1#2=2, b 10:1/1#1=1 20:11/3#3=6 30:14/3#4=5";
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 2, 0]] {
             assert_eq!(text(&merge_time_series(order.map(|at| parts[at].clone()))), expected);
         }
-        let [first, second, third] = parts;
-        let nested = merge_time_series([merge_time_series([third, first]), second]);
+        let [first, second, third, fourth] = parts;
+        let nested = merge_time_series([merge_time_series([third, first]), merge_time_series([fourth, second])]);
         assert_eq!(text(&nested), expected);
     }
 }

@@ -3,7 +3,7 @@
 use flamelake_model::StatusError;
 use flamelake_model::heatmap::{DOTS_MAX, count_dots, merge_heatmaps};
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, TimeSpan};
-use flamelake_model::time_series::merge_time_series;
+use flamelake_model::time_series::{count_exemplars, merge_time_series};
 use flamelake_pprof::PprofBuilder;
 
 use crate::error::QuerierError;
@@ -50,10 +50,11 @@ impl Sum {
             (Self::Plain(PartialResult::Tree(all)), PartialResult::Tree(part)) => all.merge(&part),
             (Self::Plain(PartialResult::TimeSeries(all)), PartialResult::TimeSeries(part)) => {
                 *all = merge_time_series([std::mem::take(all), part]);
+                check_dots("profiles to choose exemplars from", count_exemplars(all))?;
             }
             (Self::Plain(PartialResult::Heatmap(all)), PartialResult::Heatmap(part)) => {
                 *all = merge_heatmaps([std::mem::take(all), part]);
-                check_dots(count_dots(all))?;
+                check_dots("dots", count_dots(all))?;
             }
             (Self::Plain(PartialResult::TimeSpan(all)), PartialResult::TimeSpan(part)) => {
                 *all = TimeSpan::join(*all, part);
@@ -76,12 +77,12 @@ impl Sum {
     }
 }
 
-fn check_dots(count: usize) -> Result<(), StatusError> {
+fn check_dots(what: &str, count: usize) -> Result<(), StatusError> {
     if count <= DOTS_MAX {
         return Ok(());
     }
     Err(StatusError::resource_exhausted(format!(
-        "the heatmap has more than {DOTS_MAX} dots: add matchers or shorten the range"
+        "the answer has more than {DOTS_MAX} {what}: add matchers or shorten the range"
     )))
 }
 

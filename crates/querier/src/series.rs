@@ -44,7 +44,7 @@ fn point(point: PartialPoint, average: bool) -> v1::Point {
         value: point.sum as f64 / divisor as f64,
         timestamp: point.timestamp.0,
         annotations: Vec::new(),
-        exemplars: point.exemplar.iter().map(exemplar).collect(),
+        exemplars: point.exemplar().into_iter().map(exemplar).collect(),
     }
 }
 

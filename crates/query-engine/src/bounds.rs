@@ -11,8 +11,6 @@ pub(crate) const STRINGS_MAX: usize = 1_000_000;
 pub(crate) const LABEL_SETS_MAX: usize = 500_000;
 /// Points of all series of one answer.
 pub(crate) const POINTS_MAX: usize = 2_000_000;
-/// Profiles that compete to be an exemplar.
-pub(crate) const EXEMPLAR_CANDIDATES_MAX: usize = 4_000_000;
 
 /// `resource_exhausted` when `count` is above `max`, saying what to change.
 pub(crate) fn check(count: usize, max: usize, what: &str, remedy: &str) -> Result<(), SourceError> {
@@ -42,12 +40,7 @@ pub(crate) fn check_dots(count: usize) -> Result<(), SourceError> {
     check(count, DOTS_MAX, "dots", "add matchers or shorten the range")
 }
 
-/// See [`EXEMPLAR_CANDIDATES_MAX`].
+/// Profiles that compete to be exemplars travel to the root as dots do.
 pub(crate) fn check_exemplar_candidates(count: usize) -> Result<(), SourceError> {
-    check(
-        count,
-        EXEMPLAR_CANDIDATES_MAX,
-        "profiles to choose exemplars from",
-        "shorten the range or ask without exemplars",
-    )
+    check(count, DOTS_MAX, "profiles to choose exemplars from", "shorten the range or ask without exemplars")
 }

@@ -299,7 +299,7 @@ fn exemplars_sum_a_profile_over_its_series() {
         profile(2, 90, labels("a", CPU, &[("pod", "p"), ("core", "1")]), &[("main", 10)]),
     ];
     let series = series(&fleet, series_query(100, 100, 50, &["pod"]));
-    let exemplar = series[0].points[0].exemplar.as_ref().unwrap();
+    let exemplar = series[0].points[0].exemplar().unwrap();
     assert_eq!((exemplar.value, exemplar.profile_id, exemplar.timestamp), (11, id(1), TimestampMs(100)));
     assert_eq!(exemplar.labels, labels("a", CPU, &[]), "neither the group's label nor the one that differs");
 }
@@ -309,7 +309,7 @@ fn of_equal_exemplars_the_smallest_id_wins() {
     for order in [[3, 4], [4, 3]] {
         let fleet = order.map(|number| profile(number, 100, labels("a", CPU, &[]), &[("main", 5)]));
         let series = series(&fleet, series_query(100, 100, 50, &[]));
-        assert_eq!(series[0].points[0].exemplar.as_ref().unwrap().profile_id, id(3));
+        assert_eq!(series[0].points[0].exemplar().unwrap().profile_id, id(3));
     }
 }
 

@@ -161,7 +161,7 @@ impl From<PartialPoint> for v1::Point {
             timestamp_ms: point.timestamp.0,
             sum: point.sum,
             profiles: point.profiles,
-            exemplar: point.exemplar.map(exemplar),
+            exemplars: point.exemplars.into_iter().map(exemplar).collect(),
         }
     }
 }
@@ -182,7 +182,7 @@ impl TryFrom<v1::Point> for PartialPoint {
             timestamp: TimestampMs(point.timestamp_ms),
             sum: point.sum,
             profiles: point.profiles,
-            exemplar: point.exemplar.map(exemplar).transpose()?,
+            exemplars: point.exemplars.into_iter().map(exemplar).collect::<Result<_, _>>()?,
         })
     }
 }

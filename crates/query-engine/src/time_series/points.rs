@@ -53,36 +53,24 @@ impl Points {
 
     /// Points in order of time; exemplars lose the labels that the group is named by.
     pub(super) fn finish(self, grid: &Grid, group_by: &[String]) -> Vec<PartialPoint> {
-        let mut best = best(self.candidates, group_by);
+        let mut exemplars: HashMap<u64, Vec<PartialExemplar>> = HashMap::new();
+        for ((bucket, profile_id), candidate) in self.candidates {
+            let timestamp = TimestampNs(candidate.time_ns).to_ms();
+            let labels = without(&candidate.labels, group_by);
+            let exemplar = PartialExemplar { timestamp, profile_id, value: candidate.value, labels };
+            exemplars.entry(bucket).or_default().push(exemplar);
+        }
+        let mut of = |bucket| {
+            let mut exemplars = exemplars.remove(&bucket).unwrap_or_default();
+            exemplars.sort_by_key(|exemplar| exemplar.profile_id);
+            exemplars
+        };
         self.sums
             .into_iter()
-            .map(|(bucket, (sum, profiles))| PartialPoint {
-                timestamp: grid.timestamp(bucket),
-                sum,
-                profiles,
-                exemplar: best.remove(&bucket),
+            .map(|(bucket, (sum, profiles))| {
+                let timestamp = grid.timestamp(bucket);
+                PartialPoint { timestamp, sum, profiles, exemplars: of(bucket) }
             })
             .collect()
     }
-}
-
-/// The highest value of each bucket; of equal ones the smallest id, so that arrival does not matter.
-fn best(
-    candidates: HashMap<(u64, ProfileId), Candidate, foldhash::fast::RandomState>,
-    group_by: &[String],
-) -> HashMap<u64, PartialExemplar> {
-    let mut best: HashMap<u64, (ProfileId, Candidate)> = HashMap::new();
-    for ((bucket, id), candidate) in candidates {
-        let better = best.get(&bucket).is_none_or(|(other, known)| (candidate.value, *other) > (known.value, id));
-        if better {
-            best.insert(bucket, (id, candidate));
-        }
-    }
-    best.into_iter()
-        .map(|(bucket, (profile_id, candidate))| {
-            let timestamp = TimestampNs(candidate.time_ns).to_ms();
-            let labels = without(&candidate.labels, group_by);
-            (bucket, PartialExemplar { timestamp, profile_id, value: candidate.value, labels })
-        })
-        .collect()
 }
