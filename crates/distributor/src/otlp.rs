@@ -1,10 +1,10 @@
 //! OTLP profiles (`opentelemetry.proto.collector.profiles.v1development`) to a batch of pprof profiles (contract `ingest.md` section 5).
 //!
-//! The specification is in development and has changed its field numbers without changing its name. Which layout a request has is not
-//! said anywhere: it is the newest one under which the request decodes and every index points at something. The two older ones are then
-//! brought into the newest, and only that one is converted.
+//! The specification is in development and has changed its field numbers without changing its name. Which layout a request has is told by
+//! its wire types (`layout.rs`). The older ones are then brought into the newest, and only that one is converted.
 
 mod wire;
+mod layout;
 mod older;
 mod json;
 mod convert;
@@ -12,8 +12,9 @@ mod convert;
 use flamelake_model::StatusError;
 use prost::Message as _;
 
+use self::layout::{Evidence, Layout};
 use self::wire::{Export, Profile, ResourceProfiles, ScopeProfiles};
-pub(crate) use self::wire::{ExportResponse, RawExport};
+pub(crate) use self::wire::{ExportResponse, PartialSuccess, RawExport};
 use crate::PushBatch;
 
 /// Locations, lines and attributes of all samples together: samples share them, so a small request can name very many.
@@ -28,16 +29,46 @@ pub(crate) fn batch(raw: &RawExport, now_ns: i64) -> Result<PushBatch, StatusErr
         .map_err(|error| StatusError::invalid_argument(format!("invalid OTLP profiles: {error}")))
 }
 
-/// The layouts in use, newest first; the error is that of the newest.
+/// The layout that the wire types tell, or the newest that fits; the error is that of the one that was meant.
 fn read(raw: &RawExport) -> Result<Export, String> {
     if raw.resource_profiles.is_empty() {
         return Err("the request has no resource profiles".to_owned());
     }
-    let newest = match newest(raw) {
-        Ok(export) => return Ok(export),
-        Err(error) => error,
-    };
-    older::v1_9(raw).or_else(|_| older::v1_7(raw)).map_err(|_| newest)
+    if raw.dictionary.is_none() {
+        return Err("the request has no dictionary".to_owned());
+    }
+    match layout::evidence(raw) {
+        Evidence::Sure(Layout::V1_7) => older::v1_7(raw),
+        Evidence::Sure(Layout::V1_9) => older::v1_9(raw),
+        Evidence::Sure(Layout::V1_10) => newest(raw),
+        Evidence::None => undecided(raw),
+    }
+}
+
+/// Samples with a stack, one list of small numbers and moments: attributes of 1.10, or values of 1.9. A dictionary holds what is used, so the
+/// list is of attributes if without it some attribute would be nobody's.
+fn undecided(raw: &RawExport) -> Result<Export, String> {
+    match newest(raw) {
+        Ok(export) if attributes_elsewhere(&export) => older::v1_9(raw).or(Ok(export)),
+        Ok(export) => Ok(export),
+        Err(error) => older::v1_9(raw).map_err(|_| error),
+    }
+}
+
+/// Whether mappings, locations and profiles name every attribute, so that samples need name none.
+fn attributes_elsewhere(export: &Export) -> bool {
+    let Some(tables) = &export.dictionary else { return false };
+    let mut named = vec![false; tables.attribute_table.len()];
+    let profiles = export.resource_profiles.iter().flat_map(|resource| &resource.scope_profiles);
+    let lists = (tables.mapping_table.iter().map(|mapping| &mapping.attribute_indices))
+        .chain(tables.location_table.iter().map(|location| &location.attribute_indices))
+        .chain(profiles.flat_map(|scope| &scope.profiles).map(|profile| &profile.attribute_indices));
+    for index in lists.flatten() {
+        if let Some(named) = usize::try_from(*index).ok().and_then(|index| named.get_mut(index)) {
+            *named = true;
+        }
+    }
+    named.iter().skip(1).all(|named| *named)
 }
 
 fn newest(raw: &RawExport) -> Result<Export, String> {

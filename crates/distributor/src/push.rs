@@ -31,6 +31,22 @@ impl Distributor {
     /// # Errors
     /// The code of the first profile that failed; the text names all that did. Others are stored.
     pub async fn push(&self, tenant: &TenantId, batch: PushBatch) -> Result<(), StatusError> {
+        self.tried(tenant, batch).await?.all()
+    }
+
+    /// As [`Distributor::push`], but profiles that can never be stored fail the call only if all others failed too: their number, and why.
+    ///
+    /// # Errors
+    /// The code of the first profile that failed, if none was stored or if sending it again may help.
+    pub async fn push_partially(
+        &self,
+        tenant: &TenantId,
+        batch: PushBatch,
+    ) -> Result<Option<(usize, String)>, StatusError> {
+        self.tried(tenant, batch).await?.partial()
+    }
+
+    async fn tried(&self, tenant: &TenantId, batch: PushBatch) -> Result<Tried, StatusError> {
         let limits = self.limits.for_tenant(tenant);
         let jobs = jobs(batch, &limits);
         if jobs.is_empty() {
@@ -46,7 +62,7 @@ impl Distributor {
             return Err(StatusError::from_coded(&error));
         }
         let outcomes = self.store(tenant, prepared).await;
-        report(&names, outcomes)
+        Ok(Tried { names, outcomes })
     }
 
     /// Room for what the profiles will take; held until the push is answered.
@@ -125,6 +141,29 @@ struct Name {
 impl Name {
     fn of(job: &Job) -> Self {
         Self { series: job.series, id: job.id.clone() }
+    }
+}
+
+/// How each profile of a request ended.
+struct Tried {
+    names: Vec<Name>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Tried {
+    fn all(self) -> Result<(), StatusError> {
+        report(&self.names, self.outcomes)
+    }
+
+    fn partial(self) -> Result<Option<(usize, String)>, StatusError> {
+        let refused = self.outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        let of_caller = |error: &PushError| error.code() == ErrorCode::InvalidArgument;
+        let final_ones = self.outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(of_caller);
+        let some_stored = refused < self.outcomes.len();
+        match self.all() {
+            Err(error) if final_ones && some_stored => Ok(Some((refused, error.message))),
+            other => other.map(|()| None),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use flamelake_api::push::v1::{PushRequest, PushResponse};
 use flamelake_model::StatusError;
 use flamelake_rpc::{Idempotent, RequestContext, RpcRouter};
 
-use crate::otlp::{self, ExportResponse, RawExport};
+use crate::otlp::{self, ExportResponse, PartialSuccess, RawExport};
 use crate::{Distributor, PushBatch, PushSeries, RawProfile};
 
 const PUSH: &str = "/push.v1.PusherService/Push";
@@ -49,8 +49,15 @@ async fn export(
     let now_ns = distributor.clock.unix_nanos();
     let batch = tokio::task::spawn_blocking(move || otlp::batch(&request, now_ns)).await;
     let batch = batch.map_err(|_| StatusError::internal("the conversion of OTLP profiles ended early"))??;
-    distributor.push(tenant, batch).await?;
-    Ok(ExportResponse {})
+    if batch.series.is_empty() {
+        return Ok(ExportResponse::default());
+    }
+    let refused = distributor.push_partially(tenant, batch).await?;
+    let partial_success = refused.map(|(profiles, error_message)| PartialSuccess {
+        rejected_profiles: i64::try_from(profiles).unwrap_or(i64::MAX),
+        error_message,
+    });
+    Ok(ExportResponse { partial_success })
 }
 
 impl From<PushRequest> for PushBatch {

@@ -18,6 +18,8 @@ const TIMEOUT_CHARS_MAX: usize = 10;
 
 /// Of a request that is refused unread, this much is swallowed so that an HTTP/1 client sees the answer.
 const DRAIN_BYTES_MAX: usize = 1 << 20;
+/// An error's text is bounded where it is made.
+const ERROR_BYTES_MAX: usize = 1 << 20;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers a request to the path of an RPC method; `get` says whether Connect GET is allowed there.
@@ -43,6 +45,9 @@ async fn post(engine: Engine, otlp: bool, mut request: Request<Body>) -> Respons
     let canonical = HeaderValue::from_static(content_type.canonical);
     request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type.engine));
     match content_type.protocol {
+        Protocol::Connect if otlp && content_type.canonical != "application/proto" => {
+            plain_errors(connect_unary(engine, request, canonical).await).await
+        }
         Protocol::Connect => connect_unary(engine, request, canonical).await,
         Protocol::Grpc | Protocol::GrpcWeb => grpc(engine, request, canonical).await,
     }
@@ -56,6 +61,23 @@ async fn connect_unary(engine: Engine, mut request: Request<Body>, canonical: He
     let mut response = engine.call(request).await;
     if response.status() == StatusCode::OK {
         response.headers_mut().insert(header::CONTENT_TYPE, canonical);
+    }
+    response
+}
+
+/// Over HTTP the errors of OTLP are plain text (contract `ingest.md` section 5).
+async fn plain_errors(response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::OK {
+        return response;
+    }
+    let (status, code) = (response.status(), response.extensions().get::<ErrorCode>().copied());
+    let body = Limited::new(response.into_body(), ERROR_BYTES_MAX).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let message = serde_json::from_slice::<serde_json::Value>(&body).ok();
+    let message = message.and_then(|body| Some(body.get("message")?.as_str()?.to_owned())).unwrap_or_default();
+    let mut response = (status, message).into_response();
+    if let Some(code) = code {
+        response.extensions_mut().insert(code);
     }
     response
 }

@@ -94,9 +94,32 @@ async fn every_way_of_sending_is_found() -> anyhow::Result<()> {
     let headers = [("content-type", "application/x-protobuf")];
     let (status, _, body) = client.post("/v1development/profiles", &headers, Vec::new()).await?;
     ensure!(status == 400, "an empty request: {status} {}", String::from_utf8_lossy(&body));
+    ensure!(body == b"invalid OTLP profiles: the request has no resource profiles", "plain text: {body:?}");
     let (status, _, _) = client.post("/v1development/profiles", &[("content-type", "text/plain")], Vec::new()).await?;
     ensure!(status == 415, "another content type: {status}");
     let (status, _, _) = server.client().post("/v1development/profiles", &headers, export("x").encode_to_vec()).await?;
     ensure!(status == 401, "no tenant: {status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_never_be_stored_is_counted_and_the_rest_is_stored() -> anyhow::Result<()> {
+    let server = Server::start(ServerOptions::new().multitenant()).await?;
+    let client = server.tenant("otlp");
+    let mut request = export_json("good");
+    let mut bad = request["resourceProfiles"][0].clone();
+    bad["scopeProfiles"][0]["profiles"][0]["timeUnixNano"] = json!("1");
+    request["resourceProfiles"].as_array_mut().context("a list")?.push(bad.clone());
+    let json = [("content-type", "application/json")];
+    let (status, _, body) = client.post("/v1development/profiles", &json, request.to_string().into_bytes()).await?;
+    let answer: Value = serde_json::from_slice(&body)?;
+    ensure!((status, &answer["partialSuccess"]["rejectedProfiles"]) == (200, &json!("1")), "{status} {answer}");
+    let why = answer["partialSuccess"]["errorMessage"].as_str().unwrap_or_default();
+    ensure!(why.contains("push series with index 1"), "{answer}");
+    let tree = flame(&client, "{service_name=\"good\"}", Range::around_now()).await?;
+    ensure!(tree.get("main;work") == Some(&(20, 20)), "{tree:?}");
+    request["resourceProfiles"] = json!([bad]);
+    let (status, kind, body) = client.post("/v1development/profiles", &json, request.to_string().into_bytes()).await?;
+    ensure!(status == 400 && kind.starts_with("text/plain"), "{status} {kind} {}", String::from_utf8_lossy(&body));
     Ok(())
 }

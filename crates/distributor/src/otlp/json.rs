@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
 /// A number, or its text.
 #[derive(Deserialize)]
@@ -47,6 +47,12 @@ where
     D: Deserializer<'de>,
 {
     Vec::<Number<T>>::deserialize(from)?.into_iter().map(Number::read).collect()
+}
+
+/// As protobuf writes 64-bit numbers in JSON. Takes a reference because serde does.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+pub(super) fn text<S: Serializer>(number: &i64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(number)
 }
 
 pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {

@@ -1,4 +1,4 @@
-//! The layouts of opentelemetry-proto 1.9 and 1.7, brought into the newest.
+//! The layouts of opentelemetry-proto 1.9 (and 1.8, which differs in fields that are not used) and 1.7, brought into the newest.
 //!
 //! 1.9 numbers the fields of samples otherwise. 1.7 has no table of stacks: a sample is a range of the profile's locations; attributes spell
 //! their keys; links and mappings are absent or an index, where 0 is one; and a profile may have several types of values.
@@ -29,8 +29,6 @@ pub(super) struct Profile9 {
     pub(super) period_type: Option<ValueType>,
     #[prost(int64, tag = "6")]
     pub(super) period: i64,
-    #[prost(bytes = "vec", tag = "8")]
-    pub(super) profile_id: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -70,8 +68,7 @@ fn profile9(profile: Profile9) -> Profile {
         duration_nano: profile.duration_nano,
         period_type: profile.period_type,
         period: profile.period,
-        profile_id: profile.profile_id,
-        dropped_attributes_count: 0,
+        attribute_indices: Vec::new(),
     }
 }
 
@@ -157,6 +154,7 @@ fn dictionary7(tables: Dictionary7) -> Dictionary {
         mapping_index: location.mapping_index.map_or(0, |index| index.saturating_add(1)),
         address: location.address,
         lines: location.lines,
+        attribute_indices: Vec::new(),
     };
     Dictionary {
         mapping_table: std::iter::once(Mapping::default()).chain(mapping_table).collect(),

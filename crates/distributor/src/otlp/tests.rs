@@ -51,8 +51,12 @@ fn functions() -> Vec<Function> {
 
 /// The stack `work` below `main`, attributes `thread.name`, `service.name`, and the build id, one link.
 fn dictionary() -> Dictionary {
-    let location =
-        |function_index| Location { mapping_index: 1, address: 16, lines: vec![Line { function_index, line: 3 }] };
+    let location = |function_index| Location {
+        mapping_index: 1,
+        address: 16,
+        lines: vec![Line { function_index, line: 3 }],
+        ..Location::default()
+    };
     let attribute = |key_strindex, value| Attribute { key_strindex, value: any(value) };
     Dictionary {
         mapping_table: vec![
@@ -172,7 +176,6 @@ fn of_1_9() -> RawExport {
         duration_nano: 6,
         period_type: of(3, 4),
         period: 10,
-        profile_id: vec![7; 16],
     };
     raw(dictionary().encode_to_vec(), vec![profile.encode_to_vec()])
 }
@@ -229,6 +232,48 @@ fn older_layouts_are_told_apart() {
             "off_cpu:nanoseconds | main;work 5 thread.name=t7 span_id=0808080808080808, main 6 thread.name=t7"
         ),
         "{lines:?}"
+    );
+}
+
+/// The last column: what stack 1 stores, by the period of 10.
+#[test]
+fn small_values_of_1_9_are_no_attributes() {
+    let stored = |raw: &RawExport| converted(raw)[0].rsplit(" | ").next().unwrap().to_owned();
+    let old = |tables: Dictionary, values: &[i64], attributes: &[i32], link_index, moments| {
+        let sample = Sample9 {
+            stack_index: 1,
+            values: values.to_vec(),
+            attribute_indices: attributes.to_vec(),
+            link_index,
+            timestamps_unix_nano: vec![1; moments],
+        };
+        let (sample_type, period_type) = (of(1, 2), of(3, 4));
+        let profile = Profile9 { sample_type, samples: vec![sample], period_type, period: 10, ..Profile9::default() };
+        stored(&raw(tables.encode_to_vec(), vec![profile.encode_to_vec()]))
+    };
+    let trace = "ab".repeat(16);
+    let linked = format!("main;work 10 span_id=0102030405060708 trace_id={trace}");
+    assert_eq!(old(dictionary(), &[1], &[], 1, 0), linked);
+    assert_eq!(old(dictionary(), &[1], &[], 1, 1), linked);
+    assert_eq!(old(dictionary(), &[1], &[1], 0, 1), "main;work 10 thread.name=t1");
+    // Nothing but wire type 2 in field 2: values, if mappings alone name attributes.
+    let mut tables = dictionary();
+    tables.attribute_table.drain(1..3);
+    tables.mapping_table[1].attribute_indices = vec![1];
+    assert_eq!(old(tables, &[1], &[], 0, 1), "main;work 10");
+}
+
+#[test]
+fn attributes_and_moments_alone_are_1_10() {
+    let sample = |attributes: &[i32], moments| Sample {
+        stack_index: 1,
+        attribute_indices: attributes.to_vec(),
+        timestamps_unix_nano: vec![1; moments],
+        ..Sample::default()
+    };
+    assert_eq!(
+        converted(&newest_raw(vec![sample(&[1], 3)])),
+        [format!("{LABELS},service_name=shop | cpu:nanoseconds | main;work 30 thread.name=t1")]
     );
 }
 

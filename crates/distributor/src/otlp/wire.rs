@@ -112,7 +112,10 @@ messages! {
         #[serde(deserialize_with = "json::number")]
         address: u64,
         #[prost(message, repeated, tag = "3")]
+        #[serde(alias = "line")]
         lines: Vec<Line>,
+        #[prost(int32, repeated, tag = "4")]
+        attribute_indices: Vec<i32>,
     }
     Line {
         #[prost(int32, tag = "1")]
@@ -155,6 +158,7 @@ messages! {
         #[prost(message, optional, tag = "1")]
         sample_type: Option<ValueType>,
         #[prost(message, repeated, tag = "2")]
+        #[serde(alias = "sample")]
         samples: Vec<Sample>,
         #[prost(fixed64, tag = "3")]
         #[serde(deserialize_with = "json::number")]
@@ -167,11 +171,8 @@ messages! {
         #[prost(int64, tag = "6")]
         #[serde(deserialize_with = "json::number")]
         period: i64,
-        #[prost(bytes = "vec", tag = "7")]
-        #[serde(deserialize_with = "json::bytes")]
-        profile_id: Vec<u8>,
-        #[prost(uint32, tag = "8")]
-        dropped_attributes_count: u32,
+        #[prost(int32, repeated, tag = "11")]
+        attribute_indices: Vec<i32>,
     }
     ValueType {
         #[prost(int32, tag = "1")]
@@ -195,7 +196,7 @@ messages! {
     }
 }
 
-/// A request whose profiles and tables are not decoded yet. JSON always has the newest layout.
+/// A request whose profiles and tables are not decoded yet. JSON has names instead of numbers: from 1.8 on they mean the same.
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(try_from = "Export")]
 pub(crate) struct RawExport {
@@ -231,6 +232,22 @@ impl TryFrom<Export> for RawExport {
     }
 }
 
-/// Nothing to say: what is wrong with a request is an error.
+/// Says only what was left out: what is wrong with a whole request is an error.
 #[derive(Clone, PartialEq, Message, Serialize)]
-pub(crate) struct ExportResponse {}
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExportResponse {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) partial_success: Option<PartialSuccess>,
+}
+
+/// Some profiles were stored and some can never be: sending them again would not help.
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    #[serde(serialize_with = "json::text")]
+    pub(crate) rejected_profiles: i64,
+    #[prost(string, tag = "2")]
+    pub(crate) error_message: String,
+}
