@@ -14,6 +14,9 @@ pub struct AppendRequest {
     pub tenant: TenantId,
     /// Encoded frames (`flamelake_pprof::frame::Frame::encode`).
     pub frames: Vec<Bytes>,
+    /// A number a frame by which those of one service are spread, where one ingester is too few; empty = they stay together. It is for
+    /// the sender alone and does not travel.
+    pub spread: Vec<u64>,
 }
 
 /// How far a tenant's committed blocks cover one log: rows with `seq <= through` lie in blocks.
@@ -106,8 +109,8 @@ pub struct IngesterSet {
 pub trait Ingesters: Send + Sync {
     /// Whom a query asks.
     fn all(&self) -> IngesterSet;
-    /// Who takes frames of a service, the owner first. Empty if nobody does.
-    fn for_service(&self, tenant: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>>;
+    /// Who takes frames of a service, the owner first, then its neighbours; at most `count`. Empty if nobody does.
+    fn for_service(&self, tenant: &TenantId, service_name: &str, count: usize) -> Vec<Member<dyn IngesterApi>>;
     /// Returns once the ring of this process is as new as `epoch`, which somebody else has noted; `unavailable` if it does not come.
     async fn catch_up(&self, epoch: u64) -> Result<(), StatusError>;
 }
@@ -122,7 +125,7 @@ impl Ingesters for Alone {
         IngesterSet { epoch: 0, members: vec![self.0.clone()] }
     }
 
-    fn for_service(&self, _tenant: &TenantId, _service_name: &str) -> Vec<Member<dyn IngesterApi>> {
+    fn for_service(&self, _tenant: &TenantId, _service_name: &str, _count: usize) -> Vec<Member<dyn IngesterApi>> {
         vec![self.0.clone()]
     }
 

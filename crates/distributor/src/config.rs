@@ -14,5 +14,8 @@ flamelake_config::section! {
         "distributor.decode-threads" => pub decode_threads: usize = 0,
         /// How long the ingester may take to make a push durable before it fails with `deadline_exceeded`. 0 = as long as it takes.
         "distributor.push.timeout" => pub push_timeout: Duration = Duration::from_secs(5),
+        /// Bytes a second of one service, over all distributors, that one ingester of a cluster takes. A service with more is spread over
+        /// 2, 4, 8 ... neighbours by the labels of its series. 0 = no service is spread.
+        "distributor.service-rate-per-shard" => pub service_rate_per_shard: ByteSize = ByteSize(4 << 20),
     }
 }

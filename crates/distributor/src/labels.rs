@@ -68,6 +68,18 @@ pub(crate) fn bytes(labels: &[(String, String)]) -> usize {
 }
 
 /// The nine rules of section 1.3 over labels sorted by name. Text is UTF-8 by its type, which settles rule 8.
+/// A number that stays the same for a series, on every distributor.
+pub(crate) fn hash(labels: &[(String, String)]) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for (name, value) in labels {
+        for text in [name, value] {
+            hasher.update(text.as_bytes());
+            hasher.update(&[0xFF]);
+        }
+    }
+    hasher.digest()
+}
+
 pub(crate) fn check(labels: &[(String, String)], limits: LabelLimits) -> Result<(), PushError> {
     if labels.is_empty() {
         return refuse(Reason::MissingLabels, "error at least one label pair is required per profile".to_owned());

@@ -48,6 +48,8 @@ pub(crate) struct Job {
 pub(crate) struct Prepared {
     /// Encoded; one a service name.
     pub(crate) frames: Vec<Bytes>,
+    /// Hash of the labels that it came with.
+    pub(crate) spread: u64,
 }
 
 /// What the profiles of one request share.
@@ -244,7 +246,7 @@ impl Tools {
             frames.iter_mut().for_each(|frame| version.write_into(frame));
         }
         self.metrics.samples(&request.tenant, samples as u64);
-        Ok(Some(Prepared { frames: frames.iter().map(encoded).collect() }))
+        Ok(Some(Prepared { frames: frames.iter().map(encoded).collect(), spread: labels::hash(labels) }))
     }
 
     fn rate(&self, request: &Request, bytes: u64) -> Result<(), PushError> {

@@ -93,17 +93,19 @@ impl Distributor {
     /// One append for all frames; a profile without samples is a success that stores nothing.
     async fn store(&self, tenant: &TenantId, prepared: Vec<Result<Option<Prepared>, PushError>>) -> Vec<Outcome> {
         let good = prepared.iter().filter_map(|one| one.as_ref().ok()?.as_ref());
-        let frames: Vec<_> = good.flat_map(|one| one.frames.iter().cloned()).collect();
-        let mut appended = if frames.is_empty() { Vec::new() } else { self.append(tenant, frames).await }.into_iter();
+        let frames = good.flat_map(|one| one.frames.iter().map(|frame| (frame.clone(), one.spread)));
+        let (frames, spread): (Vec<_>, Vec<_>) = frames.unzip();
+        let request = AppendRequest { tenant: tenant.clone(), frames, spread };
+        let mut appended = if request.frames.is_empty() { Vec::new() } else { self.append(request).await }.into_iter();
         let mut next = || appended.next().unwrap_or_else(|| Err(missing_outcome())).map_err(PushError::Storage);
         let mut outcome = |frames: usize| (0..frames).map(|_| next()).fold(Ok(()), Result::and);
         prepared.into_iter().map(|one| outcome(one?.map_or(0, |prepared| prepared.frames.len()))).collect()
     }
 
     /// One outcome a frame: a failure of the whole call is the outcome of each.
-    async fn append(&self, tenant: &TenantId, frames: Vec<bytes::Bytes>) -> Vec<Result<(), StatusError>> {
-        let count = frames.len();
-        let append = self.ingester.append(AppendRequest { tenant: tenant.clone(), frames });
+    async fn append(&self, request: AppendRequest) -> Vec<Result<(), StatusError>> {
+        let (tenant, count) = (request.tenant.clone(), request.frames.len());
+        let append = self.ingester.append(request);
         let answer = if self.config.push_timeout.is_zero() {
             append.await
         } else {

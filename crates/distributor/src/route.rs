@@ -12,15 +12,39 @@ use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery, Ingesters,
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_pprof::frame::Frame;
+use flamelake_runtime::clock::SharedClock;
 use futures::future::join_all;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::DistributorConfig;
+use crate::heat::Heat;
+use crate::service::Distributors;
 
 /// Ingesters that are tried for a frame.
 const INGESTERS_MAX: usize = 3;
 
+/// What routing needs from others.
+pub struct RouteDeps {
+    /// The members of a ring.
+    pub members: Arc<dyn Ingesters>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Among whom a service's pushes are divided.
+    pub distributors: Distributors,
+    /// Where metrics are registered.
+    pub registry: Registry,
+}
+
+impl std::fmt::Debug for RouteDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RouteDeps")
+    }
+}
+
 /// The write side of a cluster behind the face of one ingester.
 pub struct RoutedIngesters {
     members: Arc<dyn Ingesters>,
+    heat: Heat,
     passed_on: IntCounterVec,
 }
 
@@ -38,13 +62,38 @@ struct Pending {
     at: usize,
     frame: Bytes,
     candidates: Arc<[Member<dyn IngesterApi>]>,
+    /// Which of them is asked first.
+    first: usize,
     /// Candidates that surely did not store it.
     tried: usize,
 }
 
+impl Pending {
+    /// Whom to ask now: from the first one on, around.
+    fn candidate(&self) -> Option<&Member<dyn IngesterApi>> {
+        let in_reach = self.tried < self.candidates.len().min(INGESTERS_MAX);
+        in_reach.then(|| &self.candidates[(self.first + self.tried) % self.candidates.len()])
+    }
+}
+
+/// Who takes a service: its shards first, then their neighbours.
+struct Candidates {
+    members: Arc<[Member<dyn IngesterApi>]>,
+    shards: usize,
+}
+
+impl Candidates {
+    /// The shard of a series.
+    fn first(&self, labels_hash: u64) -> usize {
+        let shards = self.shards.min(self.members.len()).max(1);
+        (labels_hash % shards as u64) as usize
+    }
+}
+
 impl RoutedIngesters {
-    /// Over the members of a ring; fails only if the metric is registered already.
-    pub fn new(members: Arc<dyn Ingesters>, registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Fails only if a metric is registered already.
+    pub fn new(config: &DistributorConfig, deps: RouteDeps) -> Result<Self, prometheus::Error> {
+        let RouteDeps { members, clock, distributors, registry } = deps;
         let passed_on = IntCounterVec::new(
             Opts::new(
                 "flamelake_distributor_frames_passed_on_total",
@@ -53,12 +102,19 @@ impl RoutedIngesters {
             &["code"],
         )?;
         registry.register(Box::new(passed_on.clone()))?;
-        Ok(Self { members, passed_on })
+        let spread_services = IntGauge::new(
+            "flamelake_distributor_spread_services",
+            "Services whose rate is too high for one ingester, so that several take them.",
+        )?;
+        registry.register(Box::new(spread_services.clone()))?;
+        let heat = Heat::new(clock, distributors, config.service_rate_per_shard.0, spread_services);
+        Ok(Self { members, heat, passed_on })
     }
 
-    fn pending(&self, tenant: &TenantId, frames: Vec<Bytes>) -> (Vec<Pending>, Vec<Option<Outcome>>) {
+    fn pending(&self, request: AppendRequest) -> (Vec<Pending>, Vec<Option<Outcome>>) {
+        let AppendRequest { tenant, frames, spread } = request;
         let mut outcomes = vec![None; frames.len()];
-        let mut known: BTreeMap<String, Arc<[Member<dyn IngesterApi>]>> = BTreeMap::new();
+        let mut known: BTreeMap<String, Candidates> = BTreeMap::new();
         let mut pending = Vec::with_capacity(frames.len());
         for (at, frame) in frames.into_iter().enumerate() {
             let service = match Frame::peek_header(&frame) {
@@ -68,10 +124,13 @@ impl RoutedIngesters {
                     continue;
                 }
             };
-            let candidates = known.entry(service).or_insert_with_key(|service| {
-                self.members.for_service(tenant, service).into_iter().take(INGESTERS_MAX).collect()
+            let shards = self.heat.shards(&tenant, &service, frame.len() as u64);
+            let candidates = known.entry(service).or_insert_with_key(|service| Candidates {
+                members: self.members.for_service(&tenant, service, shards + INGESTERS_MAX - 1).into(),
+                shards,
             });
-            pending.push(Pending { at, frame, candidates: Arc::clone(candidates), tried: 0 });
+            let first = candidates.first(spread.get(at).copied().unwrap_or_default());
+            pending.push(Pending { at, frame, candidates: Arc::clone(&candidates.members), first, tried: 0 });
         }
         (pending, outcomes)
     }
@@ -81,7 +140,7 @@ impl RoutedIngesters {
         let mut settled = Vec::new();
         let mut groups: BTreeMap<String, (Arc<dyn IngesterApi>, Vec<Pending>)> = BTreeMap::new();
         for one in pending {
-            match one.candidates.get(one.tried) {
+            match one.candidate() {
                 Some(member) => {
                     let group = groups.entry(member.name.clone());
                     group.or_insert_with(|| (Arc::clone(&member.api), Vec::new())).1.push(one);
@@ -117,7 +176,7 @@ async fn append_surely(api: &dyn IngesterApi, tenant: &TenantId, frames: Vec<Byt
 
 async fn append(api: &dyn IngesterApi, tenant: &TenantId, frames: Vec<Bytes>) -> Vec<Outcome> {
     let count = frames.len();
-    match api.append(AppendRequest { tenant: tenant.clone(), frames }).await {
+    match api.append(AppendRequest { tenant: tenant.clone(), frames, spread: Vec::new() }).await {
         Ok(outcomes) if outcomes.len() == count => outcomes,
         Ok(_) => vec![Err(StatusError::internal("the ingester told fewer outcomes than it was given frames")); count],
         Err(error) => vec![Err(error); count],
@@ -148,16 +207,20 @@ pub(crate) fn told(outcome: Outcome) -> Outcome {
 #[async_trait]
 impl IngesterApi for RoutedIngesters {
     async fn append(&self, request: AppendRequest) -> Result<Vec<Outcome>, StatusError> {
-        let AppendRequest { tenant, frames } = request;
-        let (mut pending, mut outcomes) = self.pending(&tenant, frames);
+        let tenant = request.tenant.clone();
+        let (mut pending, mut outcomes) = self.pending(request);
         while !pending.is_empty() {
             let settled = self.round(&tenant, std::mem::take(&mut pending)).await;
             for (mut one, outcome) in settled {
                 match outcome {
-                    Err(error) if is_refusal(&error) && one.tried + 1 < one.candidates.len() => {
-                        self.passed_on.with_label_values(&[error.code.name()]).inc();
+                    Err(error) if is_refusal(&error) => {
                         one.tried += 1;
-                        pending.push(one);
+                        if one.candidate().is_some() {
+                            self.passed_on.with_label_values(&[error.code.name()]).inc();
+                            pending.push(one);
+                        } else {
+                            outcomes[one.at] = Some(Err(error));
+                        }
                     }
                     outcome => outcomes[one.at] = Some(outcome),
                 }

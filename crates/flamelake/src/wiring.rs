@@ -10,7 +10,7 @@ use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayAp
 use flamelake_catalog::CatalogStore;
 use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll};
 use flamelake_config::{LimitsSource, TenantLimits};
-use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RoutedIngesters};
+use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_object_storage::{Bucket, BucketDeps};
@@ -199,18 +199,27 @@ impl Parts<'_> {
     }
 
     fn distributor(&self, system: &System) -> anyhow::Result<Arc<Distributor>> {
+        let ring = self.cluster.handle();
+        let distributors = Distributors(Arc::new(move || ring.snapshot().usable(Role::Distributor)));
         let ingester: Arc<dyn IngesterApi> = match &system.ingester_api {
             Some(ingester) if !self.has_etcd() => Arc::clone(ingester),
-            _ => Arc::new(RoutedIngesters::new(self.cluster.members(), self.registry)?),
+            _ => Arc::new(RoutedIngesters::new(
+                &self.settings.distributor,
+                RouteDeps {
+                    members: self.cluster.members(),
+                    clock: Arc::clone(self.clock),
+                    distributors: distributors.clone(),
+                    registry: self.registry.clone(),
+                },
+            )?),
         };
-        let ring = self.cluster.handle();
         Ok(Distributor::new(
             self.settings.distributor.clone(),
             DistributorDeps {
                 clock: Arc::clone(self.clock),
                 limits: Arc::clone(&self.limits),
                 ingester,
-                distributors: Distributors(Arc::new(move || ring.snapshot().usable(Role::Distributor))),
+                distributors,
                 registry: self.registry.clone(),
             },
         )?)

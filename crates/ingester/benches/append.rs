@@ -55,7 +55,7 @@ fn append(criterion: &mut Criterion) {
                 bencher.iter_batched(
                     || (runtime.block_on(ingester()), frames.clone()),
                     |(ingester, frames)| {
-                        let request = AppendRequest { tenant: TenantId::anonymous(), frames };
+                        let request = AppendRequest { tenant: TenantId::anonymous(), frames, spread: Vec::new() };
                         let outcomes = runtime.block_on(ingester.append(request)).expect("room for all");
                         assert!(outcomes.iter().all(Result::is_ok));
                         ingester

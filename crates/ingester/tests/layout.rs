@@ -85,7 +85,8 @@ impl World {
 
     async fn push(&self, frames: &[Frame]) {
         let frames = frames.iter().map(encode).collect();
-        let outcomes = self.ingester().append(AppendRequest { tenant: tenant(), frames }).await.unwrap();
+        let outcomes =
+            self.ingester().append(AppendRequest { tenant: tenant(), frames, spread: Vec::new() }).await.unwrap();
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     }
 

@@ -81,7 +81,7 @@ async fn a_remote_ingester_is_as_good_as_a_local_one() {
     let mut bytes = Vec::new();
     frame.encode(&mut bytes);
     let frames = vec![bytes.into(), "no frame".into()];
-    let outcomes = remote.append(AppendRequest { tenant: tenant(), frames }).await.unwrap();
+    let outcomes = remote.append(AppendRequest { tenant: tenant(), frames, spread: Vec::new() }).await.unwrap();
     assert_eq!(outcomes[0], Ok(()));
     assert_eq!(outcomes[1].as_ref().unwrap_err().code, ErrorCode::InvalidArgument);
 
@@ -104,7 +104,7 @@ async fn whoever_is_not_there_is_unavailable() {
     assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
     assert!(error.message.contains(&address.to_string()), "{error}");
     // Surely not stored: a distributor may ask another one.
-    let append = AppendRequest { tenant: tenant(), frames: Vec::new() };
+    let append = AppendRequest { tenant: tenant(), frames: Vec::new(), spread: Vec::new() };
     let error = remote(address, PeerConfig::default()).append(append).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::FailedPrecondition, "{error}");
     let error = remote("not an address", PeerConfig::default()).query(question()).await.unwrap_err();
@@ -179,7 +179,7 @@ async fn too_much_is_refused() {
     assert!(matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::OutOfRange), "{error}");
     // An append that the answer does not match is no success.
     let outcomes = remote(serve(Arc::new(Slow::default())).await, PeerConfig::default())
-        .append(AppendRequest { tenant: tenant(), frames: vec!["x".into()] })
+        .append(AppendRequest { tenant: tenant(), frames: vec!["x".into()], spread: Vec::new() })
         .await;
     assert_eq!(outcomes.unwrap_err().code, ErrorCode::Internal);
     local.stop().await;

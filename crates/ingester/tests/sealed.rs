@@ -60,7 +60,10 @@ impl Process {
         let frame = FrameBuilder::cpu("shop").folded(&format!("main;f{number} 1")).id_from(u128::from(number) + 1);
         let mut bytes = Vec::new();
         frame.time_ns(500_000_000).build().encode(&mut bytes);
-        self.ingester.append(AppendRequest { tenant: tenant(), frames: vec![bytes.into()] }).await?.remove(0)
+        self.ingester
+            .append(AppendRequest { tenant: tenant(), frames: vec![bytes.into()], spread: Vec::new() })
+            .await?
+            .remove(0)
     }
 
     /// As a client that does not give up.

@@ -1,7 +1,8 @@
 //! Who gets a frame when ingesters refuse, vanish or lose their answers.
 
 use flamelake_api::roles::IngesterSet;
-use flamelake_testkit::FrameBuilder;
+use flamelake_config::ByteSize;
+use flamelake_testkit::{FakeClock, FrameBuilder};
 use parking_lot::Mutex;
 
 use super::*;
@@ -70,9 +71,10 @@ impl Ingesters for Three {
         IngesterSet { epoch: 1, members: (0..3).map(member).collect() }
     }
 
-    fn for_service(&self, _: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>> {
+    fn for_service(&self, _: &TenantId, service_name: &str, count: usize) -> Vec<Member<dyn IngesterApi>> {
         let mut all = self.all().members;
         all.rotate_left(usize::from(service_name == "b"));
+        all.truncate(count);
         all
     }
 
@@ -83,7 +85,14 @@ impl Ingesters for Three {
 
 fn three(plans: [&[Next]; 3]) -> (RoutedIngesters, [Arc<Fake>; 3]) {
     let fakes = plans.map(|plan| Arc::new(Fake { plan: Mutex::new(plan.to_vec()), ..Fake::default() }));
-    (RoutedIngesters::new(Arc::new(Three(fakes.clone())), &Registry::new()).unwrap(), fakes)
+    let deps = RouteDeps {
+        members: Arc::new(Three(fakes.clone())),
+        clock: FakeClock::default().shared(),
+        distributors: Distributors::alone(),
+        registry: Registry::new(),
+    };
+    let config = DistributorConfig { service_rate_per_shard: ByteSize(1 << 20), ..DistributorConfig::default() };
+    (RoutedIngesters::new(&config, deps).unwrap(), fakes)
 }
 
 fn frame(service: &str, number: u128) -> Bytes {
@@ -94,7 +103,7 @@ fn frame(service: &str, number: u128) -> Bytes {
 
 async fn push(routed: &RoutedIngesters, frames: &[Bytes]) -> Vec<Outcome> {
     let tenant = TenantId::parse("t").unwrap();
-    routed.append(AppendRequest { tenant, frames: frames.to_vec() }).await.unwrap()
+    routed.append(AppendRequest { tenant, frames: frames.to_vec(), spread: Vec::new() }).await.unwrap()
 }
 
 fn stored(fakes: &[Arc<Fake>; 3]) -> [usize; 3] {
@@ -147,4 +156,21 @@ async fn refused_by_all_is_told_by_the_last_word() {
     let (routed, _) = three([&plans[0], &plans[1], &plans[0]]);
     let outcome = push(&routed, &[frame("a", 1)]).await.remove(0);
     assert_eq!(told(outcome).unwrap_err().code, ErrorCode::Unavailable);
+}
+
+#[tokio::test]
+async fn a_hot_service_is_spread_by_labels_and_a_series_stays_where_it_is() {
+    let (routed, fakes) = three([&[], &[], &[]]);
+    let tenant = TenantId::parse("t").unwrap();
+    let send = async |frames: Vec<Bytes>, spread: Vec<u64>| {
+        let outcomes = routed.append(AppendRequest { tenant: tenant.clone(), frames, spread }).await.unwrap();
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    };
+    send(vec![frame("a", 1), frame("a", 2)], vec![0, 1]).await;
+    assert_eq!(stored(&fakes), [2, 0, 0], "a cool service stays together");
+    routed.heat.shards(&tenant, "a", 100 << 20);
+    send((10..30).map(|number| frame("a", number)).collect(), (0..20).map(|at| at % 2).collect()).await;
+    assert_eq!(stored(&fakes), [12, 10, 0]);
+    send(vec![frame("b", 40), frame("b", 41)], vec![0, 1]).await;
+    assert_eq!(stored(&fakes), [12, 12, 0], "another service is not spread");
 }

@@ -112,8 +112,13 @@ mod tests {
         let ring = ring.await.unwrap();
         let gate = Gate::default();
         let gated = Gated { inner: Arc::new(Stores), gate: gate.clone(), ring: ring.handle() };
-        let append =
-            || gated.append(AppendRequest { tenant: TenantId::anonymous(), frames: vec![bytes::Bytes::new()] });
+        let append = || {
+            gated.append(AppendRequest {
+                tenant: TenantId::anonymous(),
+                frames: vec![bytes::Bytes::new()],
+                spread: Vec::new(),
+            })
+        };
         assert_eq!(append().await.unwrap_err().code, ErrorCode::FailedPrecondition);
         gate.open();
         assert_eq!(append().await.unwrap().len(), 1);

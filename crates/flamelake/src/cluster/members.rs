@@ -15,7 +15,7 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_store_gateway::RemoteStoreGateway;
 use ulid::Ulid;
 
-/// Ingesters and store-gateways that are named for one service or block, best first.
+/// Store-gateways that are named for one block, best first.
 const CANDIDATES: usize = 3;
 /// How long a query waits for news of the ring that somebody else has heard already.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
@@ -83,8 +83,8 @@ impl Ingesters for RingMembers {
         IngesterSet { epoch: snapshot.epoch(), members }
     }
 
-    fn for_service(&self, tenant: &TenantId, service_name: &str) -> Vec<Member<dyn IngesterApi>> {
-        let members = self.ring.snapshot().ingesters_for(RingKey::of_service(tenant, service_name), CANDIDATES);
+    fn for_service(&self, tenant: &TenantId, service_name: &str, count: usize) -> Vec<Member<dyn IngesterApi>> {
+        let members = self.ring.snapshot().ingesters_for(RingKey::of_service(tenant, service_name), count);
         members.iter().map(|member| self.ingester(member)).collect()
     }
 

@@ -45,7 +45,8 @@ fn parse_tenant(text: &str) -> Result<TenantId, Status> {
 impl IngesterService for IngesterRpc {
     async fn append(&self, request: Request<v1::AppendRequest>) -> Result<Response<v1::AppendResponse>, Status> {
         let (request, timeout) = peer::accept(request)?;
-        let request = AppendRequest { tenant: parse_tenant(&request.tenant)?, frames: request.frames };
+        let request =
+            AppendRequest { tenant: parse_tenant(&request.tenant)?, frames: request.frames, spread: Vec::new() };
         let outcomes = peer::within(timeout, self.ingester.append(request)).await?;
         Ok(Response::new(v1::AppendResponse { outcomes: outcomes.into_iter().map(outcome).collect() }))
     }

@@ -259,7 +259,7 @@ impl Ingesters for Growing {
         IngesterSet { epoch: self.known.load(Ordering::Relaxed) as u64, members }
     }
 
-    fn for_service(&self, _tenant: &TenantId, _service_name: &str) -> Vec<Member<dyn IngesterApi>> {
+    fn for_service(&self, _tenant: &TenantId, _service_name: &str, _count: usize) -> Vec<Member<dyn IngesterApi>> {
         Vec::new()
     }
 
