@@ -9,6 +9,7 @@ mod life;
 mod wiring;
 mod offline;
 mod open_files;
+mod starting;
 mod server;
 mod commands;
 

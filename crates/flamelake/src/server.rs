@@ -19,11 +19,16 @@ use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
 use crate::life::{self, Life};
 use crate::open_files;
+use crate::starting::Later;
 use crate::target::Roles;
 use crate::wiring::{self, System};
 
 /// How often the file of tenants' limits is looked at.
 const LIMITS_RELOAD: Duration = Duration::from_secs(10);
+/// What a process that is not ready waits for, as `/ready` names it.
+const RING: &str = "ring (etcd)";
+const REPLAY: &str = "replay of older logs";
+const START: &str = "start";
 /// Requests in flight may go on this long after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -35,7 +40,9 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let started = clock.monotonic();
     let registry = flamelake_telemetry::new_registry()?;
     let readiness = Arc::new(Readiness::default());
-    readiness.set("start", false);
+    readiness.set(RING, false);
+    readiness.set(REPLAY, false);
+    readiness.set(START, false);
     let metrics = ServerMetrics::register(&registry, Arc::clone(&clock))?;
     let defaults = ServerConfig::default();
     let config = ServerConfig {
@@ -48,20 +55,25 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let public = Server::bind(&public, config.clone(), metrics.clone()).await?;
     let internal = bind(&settings.grpc_listen_address, settings.grpc_listen_port, &config, &metrics).await?;
     let admin_port = bind(&settings.admin_listen_address, settings.admin_listen_port, &config, &metrics).await?;
-    let cluster = Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?);
-    let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
-    let health = Health::new();
-    let texts = ConfigTexts {
+    let texts = Arc::new(ConfigTexts {
         all: show(&settings, values, Show::All),
         diff: show(&settings, values, Show::Diff),
         defaults: show(&settings, values, Show::Defaults),
-    };
-    let admin = Admin {
-        readiness: Arc::clone(&readiness),
-        registry,
-        ingester: system.ingester.clone().map(|ingester| ingester as _),
-        config: Arc::new(texts),
-    };
+    });
+    let early = Admin { readiness: Arc::clone(&readiness), registry: registry.clone(), ingester: None, config: texts };
+    let stop = CancellationToken::new();
+    let address = public.local_addr();
+    let later = Later::new(Arc::clone(&clock));
+    let mut ports = vec![tokio::spawn(public.run(later.router(routes(early.clone())), stop.clone()))];
+    let later_admin = Later::new(Arc::clone(&clock));
+    ports
+        .extend(admin_port.map(|port| tokio::spawn(port.run(later_admin.router(routes(early.clone())), stop.clone()))));
+    let cluster = Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?);
+    readiness.set(RING, true);
+    let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
+    let health = Health::new();
+    readiness.set(REPLAY, true);
+    let admin = Admin { ingester: system.ingester.clone().map(|ingester| ingester as _), ..early };
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
     let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
     let tenancy = settings.tenancy();
@@ -75,9 +87,10 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         .plain(routes(admin.clone()))
         .health(&health)
         .reflection(FILE_DESCRIPTOR_SET);
-    let (app, admin_app) = match admin_port {
-        Some(_) => (app, App::new().plain(routes(admin)).plain(operators)),
-        None => (app.plain(operators), App::new()),
+    let (app, admin_app) = if settings.admin_listen_port == 0 {
+        (app.plain(operators), App::new())
+    } else {
+        (app, App::new().plain(routes(admin)).plain(operators))
     };
     let admin_app = admin_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
@@ -85,14 +98,12 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let internal_app = system.serve(internal_app, &cluster, &clock);
     let internal_app = internal_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
 
-    let stop = CancellationToken::new();
-    let address = public.local_addr();
-    let mut ports = vec![tokio::spawn(public.run(app, stop.clone()))];
+    later.set(app);
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
-    ports.extend(admin_port.map(|port| tokio::spawn(port.run(admin_app, stop.clone()))));
+    later_admin.set(admin_app);
     let background = background(&system, &cluster, &clock, &stop);
     cluster.join().await?;
-    readiness.set("start", true);
+    readiness.set(START, true);
     health.set("", true);
     let took = clock.monotonic().saturating_sub(started);
     greet(&settings, &format!("http://{}", reachable(address)), took);
@@ -102,7 +113,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         () = cluster.superseded() => "another process has this one's ring.instance-id",
     };
     info!(signal, "stopping");
-    readiness.set("start", false);
+    readiness.set(START, false);
     health.set("", false);
     cluster.retire().await;
     cluster.leave_at_stop(system.ingester.as_ref()).await;
