@@ -92,14 +92,14 @@ impl Distributor {
         limits: &Limits,
     ) -> Result<PushBatch, HttpError> {
         let bytes = body.len() as u64;
-        let _inflight = self.inflight.reserve(bytes).map_err(|_| {
+        let _inflight = self.inflight.reserve(tenant, bytes).map_err(|_| {
             self.metrics.discarded(tenant, Reason::InflightBytes, 1, bytes);
             let text = "too many bytes of profiles are in work (distributor.inflight-bytes-max); try again";
             HttpError::from(StatusError::new(ErrorCode::ResourceExhausted, text))
         })?;
         let (content_type, limits) = (content_type.to_owned(), DecodeLimits::from(limits));
         let work = move || decode(&body, &content_type, format, &source, limits);
-        self.workers.decode(bytes, work).await?.map(|series| PushBatch { series }).map_err(|refused| {
+        self.workers.decode(tenant, bytes, work).await?.map(|series| PushBatch { series }).map_err(|refused| {
             let status = match &refused {
                 Refused::UnknownType(_) | Refused::Limit { .. } if format.is_text() => StatusCode::BAD_REQUEST,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,

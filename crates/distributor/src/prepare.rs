@@ -11,8 +11,8 @@ use flamelake_model::{StatusError, TenantId};
 use flamelake_pprof::frame::Frame;
 use flamelake_pprof::{DecodeError, Decoder, Language, ProfileStats};
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::fair::FairTurns;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::error::{PushError, Reason};
 use crate::labels;
@@ -108,7 +108,8 @@ impl Request {
 /// The threads that decode, and what they use. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Workers {
-    threads: Arc<Semaphore>,
+    /// Tenants take turns.
+    threads: FairTurns<TenantId>,
     tools: Arc<Tools>,
 }
 
@@ -124,20 +125,19 @@ struct Tools {
 impl Workers {
     /// `threads` 0 = one a CPU.
     pub(crate) fn new(threads: usize, limiter: RateLimiter, clock: SharedClock, metrics: Metrics) -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = Arc::new(Semaphore::new(if threads == 0 { cpus } else { threads.min(Semaphore::MAX_PERMITS) }));
+        let threads = if threads == 0 { FairTurns::one_a_core() } else { FairTurns::new(threads) };
         Self { threads, tools: Arc::new(Tools { decoders: Mutex::default(), limiter, clock, metrics }) }
     }
 
     /// Prepares one profile when a thread is free. `None`: it holds no samples, which is no fault.
     pub(crate) async fn run(&self, request: Arc<Request>, job: Job) -> Result<Option<Prepared>, PushError> {
-        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        let turn = self.threads.acquire(&request.tenant).await;
         let tools = Arc::clone(&self.tools);
         if request.bytes_estimate(&job.pprof) <= INLINE_BYTES_MAX {
             return tools.prepare(&request, &job);
         }
         let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             tools.prepare(&request, &job)
         });
         work.await.unwrap_or_else(|error| {
@@ -153,16 +153,16 @@ impl Workers {
     /// Decodes a body of so many bytes, when a thread is free.
     pub(crate) async fn decode<T: Send + 'static>(
         &self,
+        tenant: &TenantId,
         bytes: u64,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StatusError> {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        let turn = self.threads.acquire(tenant).await;
         if bytes <= INLINE_BODY_BYTES_MAX {
             return Ok(work());
         }
         let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             work()
         });
         work.await.map_err(|error| {

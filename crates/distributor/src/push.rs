@@ -68,7 +68,7 @@ impl Distributor {
     /// Room for what the profiles will take; held until the push is answered.
     fn reserve(&self, request: &Request, jobs: &[Job]) -> Result<Reservation, StatusError> {
         let bytes = jobs.iter().map(|job| request.bytes_estimate(&job.pprof)).sum();
-        self.inflight.reserve(bytes).map_err(|used| {
+        self.inflight.reserve(request.tenant(), bytes).map_err(|used| {
             self.metrics.discarded(request.tenant(), Reason::InflightBytes, jobs.len() as u64, bytes);
             let max = self.config.inflight_bytes_max;
             let message = format!(

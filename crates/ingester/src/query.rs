@@ -12,7 +12,8 @@ use crate::service::Shared;
 
 pub(crate) async fn query(shared: &Shared, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
     let source = snapshot(&shared.head, &request).map_err(|error| StatusError::from_coded(&error))?;
-    let mut answer = execute(&source, &request.query).await.map_err(|error| match error {
+    let answer = shared.cores.share(request.tenant.clone(), execute(&source, &request.query)).await;
+    let mut answer = answer.map_err(|error| match error {
         SourceError::Status(status) => status,
         damaged @ SourceError::Damaged { .. } => StatusError::internal(damaged.to_string()),
     })?;

@@ -12,6 +12,7 @@ use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::fair::FairTurns;
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<CatalogStore>,
     pub(crate) clock: SharedClock,
+    /// One a core, for questions. Tenants take turns.
+    pub(crate) cores: FairTurns<TenantId>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) flush_wanted: Notify,
     pub(crate) stopping: CancellationToken,
@@ -108,6 +111,7 @@ impl Shared {
             bucket: deps.bucket.clone(),
             catalog: Arc::clone(&deps.catalog),
             clock: Arc::clone(&deps.clock),
+            cores: FairTurns::one_a_core(),
             metrics,
             flush_wanted: Notify::new(),
             stopping: CancellationToken::new(),

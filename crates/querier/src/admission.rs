@@ -1,49 +1,71 @@
-//! At most so many queries run, at most so many wait; the rest is told to come back (promise P5).
+//! At most so many queries run, at most so many wait; the rest is told to come back (promise P5). Tenants take turns, and one alone can
+//! fill no more than half of the line.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
 
-use flamelake_model::StatusError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use flamelake_model::{StatusError, TenantId};
+use flamelake_runtime::fair::{FairTurns, Turn};
+use parking_lot::Mutex;
 
 use crate::error::QuerierError;
+
+/// Whose query it is.
+type Key = Vec<TenantId>;
 
 /// The line in front of the querier.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    running: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    running: FairTurns<Key>,
+    waiting: Mutex<Waiting>,
     waiting_max: usize,
 }
 
-/// One that waits; leaving the line by any way counts.
-struct Waiting<'a>(&'a AtomicUsize);
+#[derive(Debug, Default)]
+struct Waiting {
+    all: usize,
+    of: HashMap<Key, usize>,
+}
 
-impl Drop for Waiting<'_> {
+/// One that waits; leaving the line by any way counts.
+struct Waits<'a>(&'a Admission, &'a Key);
+
+impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut waiting = self.0.waiting.lock();
+        waiting.all -= 1;
+        if let Some(own) = waiting.of.get_mut(self.1) {
+            *own -= 1;
+            if *own == 0 {
+                waiting.of.remove(self.1);
+            }
+        }
     }
 }
 
 impl Admission {
     pub(crate) fn new(running_max: usize, waiting_max: usize) -> Self {
-        let running = Arc::new(Semaphore::new(running_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { running, waiting: AtomicUsize::new(0), waiting_max }
+        Self { running: FairTurns::new(running_max), waiting: Mutex::default(), waiting_max }
     }
 
-    /// Waits for a turn, which lasts until the permit is dropped.
-    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, StatusError> {
-        if let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() {
-            return Ok(permit);
+    /// Waits for a turn, which lasts until it is dropped.
+    pub(crate) async fn enter(&self, tenants: &Key) -> Result<Turn<Key>, StatusError> {
+        if let Some(turn) = self.running.try_acquire() {
+            return Ok(turn);
         }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.waiting_max {
-            let error = QuerierError::TooManyQueries { waiting_max: self.waiting_max };
+        let _waits = self.wait(tenants)?;
+        Ok(self.running.acquire(tenants).await)
+    }
+
+    fn wait<'a>(&'a self, tenants: &'a Key) -> Result<Waits<'a>, StatusError> {
+        let mut waiting = self.waiting.lock();
+        let own = waiting.of.get(tenants).copied().unwrap_or_default();
+        if waiting.all >= self.waiting_max || own >= self.waiting_max.div_ceil(2) {
+            let error = QuerierError::TooManyQueries { waiting: own, waiting_max: self.waiting_max };
             return Err(StatusError::from_coded(&error));
         }
-        let permit = Arc::clone(&self.running).acquire_owned().await;
-        permit.map_err(|_| StatusError::unavailable("the querier is stopping"))
+        waiting.all += 1;
+        *waiting.of.entry(tenants.clone()).or_default() += 1;
+        Ok(Waits(self, tenants))
     }
 }
 
@@ -54,23 +76,47 @@ mod tests {
 
     use super::*;
 
+    fn tenant(name: &str) -> Key {
+        vec![TenantId::parse(name).unwrap()]
+    }
+
     #[tokio::test]
     async fn one_runs_one_waits_the_third_is_refused() {
         let line = Admission::new(1, 1);
-        let running = line.enter().await.unwrap();
-        let mut waiting = Box::pin(line.enter());
+        let a = tenant("a");
+        let running = line.enter(&a).await.unwrap();
+        let mut waiting = Box::pin(line.enter(&a));
         assert!(waiting.as_mut().now_or_never().is_none());
-        assert_eq!(line.enter().await.unwrap_err().code, ErrorCode::ResourceExhausted);
+        assert_eq!(line.enter(&a).await.unwrap_err().code, ErrorCode::ResourceExhausted);
         drop(running);
         let _second = waiting.await.unwrap();
-        assert_eq!(line.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(line.waiting.lock().all, 0);
     }
 
     #[tokio::test]
     async fn who_leaves_the_line_makes_room() {
         let line = Admission::new(1, 1);
-        let _running = line.enter().await.unwrap();
-        drop(Box::pin(line.enter()).as_mut().now_or_never());
-        assert!(Box::pin(line.enter()).as_mut().now_or_never().is_none(), "waits, is not refused");
+        let a = tenant("a");
+        let _running = line.enter(&a).await.unwrap();
+        drop(Box::pin(line.enter(&a)).as_mut().now_or_never());
+        assert!(Box::pin(line.enter(&a)).as_mut().now_or_never().is_none(), "waits, is not refused");
+    }
+
+    #[tokio::test]
+    async fn a_flood_leaves_room_in_the_line_and_every_other_turn() {
+        let line = Admission::new(1, 10);
+        let (flood, other) = (tenant("flood"), tenant("other"));
+        let running = line.enter(&flood).await.unwrap();
+        let mut of_flood: Vec<_> = (0..5).map(|_| Box::pin(line.enter(&flood))).collect();
+        for waiting in &mut of_flood {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(line.enter(&flood).await.unwrap_err().code, ErrorCode::ResourceExhausted);
+        let mut of_other = Box::pin(line.enter(&other));
+        assert!(of_other.as_mut().now_or_never().is_none());
+        drop(running);
+        let first = of_flood[0].as_mut().now_or_never().expect("the flood came first").unwrap();
+        drop(first);
+        assert!(of_other.as_mut().now_or_never().is_some(), "then it is the other's turn");
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 flamelake_config::section! {
     /// Querier: the public query API.
     pub struct QuerierConfig {
-        /// Queries answered at the same time; further ones wait in line.
+        /// Queries answered at the same time; further ones wait in line, where tenants take turns.
         "querier.max-concurrent" => pub max_concurrent: usize = 32,
-        /// Queries that may wait in line; further ones are refused with `resource_exhausted`.
+        /// Queries that may wait in line, of one tenant half as many; further ones are refused with `resource_exhausted`.
         "querier.max-queued" => pub max_queued: usize = 512,
         /// Longest time for one query, waiting included; then it ends with `deadline_exceeded`. 0 = no limit of our own.
         "querier.timeout" => pub timeout: Duration = Duration::from_secs(120),

@@ -9,9 +9,12 @@ use flamelake_model::{Coded, ErrorCode};
 pub enum QuerierError {
     /// The line is full.
     #[error(
-        "{waiting_max} queries wait already: try again later, or raise querier.max-concurrent or querier.max-queued"
+        "{waiting} queries of this tenant wait already, and at most {waiting_max} of all may (one tenant half of them): try again \
+         later, or raise querier.max-concurrent or querier.max-queued"
     )]
     TooManyQueries {
+        /// Of the same tenant.
+        waiting: usize,
         /// `querier.max-queued`.
         waiting_max: usize,
     },

@@ -110,7 +110,7 @@ async fn render(
     let (from, until) = params.range("from", "until", querier.now().0);
     let stacktraces = stacktraces(&query, (from, until), params.max_nodes());
     if params.get("format") == "dot" {
-        let text = querier.run("render", querier.dot(&caller, &stacktraces)).await?;
+        let text = querier.run(&caller, "render", querier.dot(&caller, &stacktraces)).await?;
         return Ok(answer(text, |text| ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()));
     }
     let step = step_seconds(from, until);
@@ -127,7 +127,7 @@ async fn render(
     };
     let both =
         async { futures::try_join!(querier.flamegraph(&caller, &stacktraces), querier.series(&caller, &series)) };
-    let (graph, points) = querier.run("render", both).await?;
+    let (graph, points) = querier.run(&caller, "render", both).await?;
     let set_aside = joined(graph.set_aside, points.set_aside);
     let (graph, points) = (graph.value, points.value);
     let document = move || {
@@ -151,7 +151,7 @@ async fn render_diff(
     let (now, max_nodes) = (querier.now().0, params.max_nodes());
     let left_input = stacktraces(&left, params.range("leftFrom", "leftUntil", now), max_nodes);
     let right_input = stacktraces(&right, params.range("rightFrom", "rightUntil", now), max_nodes);
-    let graph = querier.run("render-diff", querier.diff(&caller, &left_input, &right_input)).await?;
+    let graph = querier.run(&caller, "render-diff", querier.diff(&caller, &left_input, &right_input)).await?;
     json(graph.map(|graph| move || Ok(Document::double(graph, &left.profile_type)))).await
 }
 
@@ -169,7 +169,7 @@ async fn label_values(
     };
     let (start, end, matchers) = label_question(&params, querier);
     let request = types::LabelValuesRequest { name, start, end, matchers };
-    let values = querier.run("label-values", querier.label_values(&caller, request)).await?;
+    let values = querier.run(&caller, "label-values", querier.label_values(&caller, request)).await?;
     json(values.map(|values| move || Ok(values))).await
 }
 
@@ -182,7 +182,7 @@ async fn label_names(
     let (caller, params, querier) = (legacy.caller(&headers)?, Params::new(query), &legacy.querier);
     let (start, end, matchers) = label_question(&params, querier);
     let request = types::LabelNamesRequest { start, end, matchers };
-    let names = querier.run("label-names", querier.label_names(&caller, request)).await?;
+    let names = querier.run(&caller, "label-names", querier.label_names(&caller, request)).await?;
     json(names.map(|names| move || Ok(names))).await
 }
 

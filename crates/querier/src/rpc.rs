@@ -28,7 +28,7 @@ macro_rules! method {
                 let querier = querier.clone();
                 async move {
                     let caller = caller(&context);
-                    let answer = querier.run($name, $handler(&querier, &caller, request)).await?;
+                    let answer = querier.run(&caller, $name, $handler(&querier, &caller, request)).await?;
                     Ok::<_, StatusError>(reply(answer))
                 }
             },

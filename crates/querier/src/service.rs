@@ -125,12 +125,13 @@ impl Querier {
     /// Runs one call in its turn and within `querier.timeout`; dropping the future ends it. Measured by method and outcome.
     pub(crate) async fn run<T>(
         &self,
+        caller: &Caller,
         method: &'static str,
         call: impl Future<Output = Result<T, StatusError>>,
     ) -> Result<T, StatusError> {
         let started = self.shared.clock.monotonic();
         let in_turn = async {
-            let _turn = self.shared.admission.enter().await?;
+            let _turn = self.shared.admission.enter(&caller.tenants).await?;
             call.await
         };
         let result = self.within_timeout(in_turn).await;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod supervisor;
+pub mod fair;
 mod readiness;
 mod signals;
 

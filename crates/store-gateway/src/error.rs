@@ -32,9 +32,6 @@ pub enum StoreGatewayError {
     /// A worker ended without an answer: a bug of ours.
     #[error("a block reader of the query ended early")]
     Worker(#[source] tokio::task::JoinError),
-    /// The process is stopping.
-    #[error("the store-gateway is stopping")]
-    Stopping,
 }
 
 impl Coded for StoreGatewayError {
@@ -44,7 +41,6 @@ impl Coded for StoreGatewayError {
             Self::TooManyBlocks { .. } => ErrorCode::ResourceExhausted,
             Self::Missing { .. } => ErrorCode::NotFound,
             Self::Worker(_) => ErrorCode::Internal,
-            Self::Stopping => ErrorCode::Unavailable,
         }
     }
 }

@@ -75,7 +75,7 @@ async fn read(
     query: Arc<PartialQuery>,
     set_missing_aside: bool,
 ) -> Result<BlockAnswer, StatusError> {
-    let _turn = shared.turns.acquire().await.map_err(|_| StatusError::from_coded(&StoreGatewayError::Stopping))?;
+    let _turn = shared.turns.acquire(&tenant).await;
     match execute_block(&shared, &tenant, block, &query).await {
         Ok(answer) => {
             shared.metrics.blocks_read.inc();
@@ -106,7 +106,7 @@ async fn execute_block(
 ) -> Result<PartialAnswer, SourceError> {
     let reader = shared.cache.get(tenant, block).await.map_err(|error| SourceError::from(&*error))?;
     let before = reader.memory_bytes();
-    let answer = execute(&*reader, query).await?;
+    let answer = shared.cores.share(tenant.clone(), execute(&*reader, query)).await?;
     if reader.memory_bytes() != before {
         shared.cache.weigh_again(tenant, block, reader).await;
     }

@@ -9,9 +9,9 @@ use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::fair::FairTurns;
 use parking_lot::Mutex;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
 
 use crate::block_cache::BlockCache;
 use crate::config::StoreGatewayConfig;
@@ -37,8 +37,10 @@ pub struct StoreGatewayDeps {
 pub(crate) struct Shared {
     pub(crate) config: StoreGatewayConfig,
     pub(crate) cache: BlockCache,
-    /// One permit a block that is being read.
-    pub(crate) turns: Semaphore,
+    /// One a block that is being read. Tenants take turns.
+    pub(crate) turns: FairTurns<TenantId>,
+    /// One a core, for computing.
+    pub(crate) cores: FairTurns<TenantId>,
     pub(crate) metrics: Metrics,
     clock: SharedClock,
     told: Mutex<std::collections::HashSet<(TenantId, Ulid)>>,
@@ -66,9 +68,9 @@ impl StoreGateway {
     pub fn new(config: StoreGatewayConfig, deps: StoreGatewayDeps) -> Self {
         let metrics = Metrics::register(&deps.registry);
         let cache = BlockCache::new(deps.bucket, config.cache_bytes_max.0, metrics.clone());
-        let turns = Semaphore::new(config.blocks_concurrent_max.clamp(1, Semaphore::MAX_PERMITS));
+        let (turns, cores) = (FairTurns::new(config.blocks_concurrent_max), FairTurns::one_a_core());
         let told = Mutex::default();
-        Self { shared: Arc::new(Shared { config, cache, turns, metrics, clock: deps.clock, told }) }
+        Self { shared: Arc::new(Shared { config, cache, turns, cores, metrics, clock: deps.clock, told }) }
     }
 }
 
