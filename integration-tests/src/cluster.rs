@@ -1,31 +1,100 @@
 //! A cluster of real processes on loopback: etcd, an S3 server, and the roles that a test asks for.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use flamelake_testkit::Etcd;
 use flamelake_testkit::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
+use crate::wire::Wire;
 use crate::{Client, Server, ServerOptions};
 
 /// See the module. Everything ends with it.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Who is a member.
-    pub etcd: Etcd,
+    /// Who is a member: one etcd, or several that form a cluster.
+    pub etcds: Vec<Etcd>,
     /// Everything durable.
     pub s3: S3Server,
     options: ServerOptions,
     servers: BTreeMap<String, Server>,
-    _folder: tempfile::TempDir,
+    disk: Option<Tmpfs>,
+    folder: tempfile::TempDir,
+}
+
+/// A small file system of its own; unmounted when it goes.
+#[derive(Debug)]
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// `None`, with a line, where nothing can be mounted.
+    fn mount(who: &str, folder: &Path, size: &str) -> Option<Self> {
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(folder.to_owned())),
+            Ok(output) => {
+                crate::skip(who, String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                crate::skip(who, error);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The network of one process.
+#[derive(Debug)]
+pub struct Wires {
+    /// To each etcd.
+    pub etcd: Vec<Wire>,
+    /// To the S3 server.
+    pub bucket: Wire,
+    /// From the other processes.
+    pub incoming: Wire,
 }
 
 impl Cluster {
     /// etcd and an S3 server without any process of ours; `None`, with a line, where these cannot be had.
     pub fn prepare(who: &str, options: ServerOptions) -> anyhow::Result<Option<Self>> {
+        Self::prepare_with(who, options, 1)
+    }
+
+    /// The same with several etcds.
+    pub fn prepare_with(who: &str, options: ServerOptions, etcds: usize) -> anyhow::Result<Option<Self>> {
         let folder = tempfile::Builder::new().prefix("flamelake-s3-").tempdir()?;
+        Self::prepare_in(who, options, etcds, folder, None)
+    }
+
+    /// The same with the objects on a disk of `size`, as mount names it.
+    pub fn prepare_on_disk(who: &str, options: ServerOptions, size: &str) -> anyhow::Result<Option<Self>> {
+        let folder = tempfile::Builder::new().prefix("flamelake-s3-").tempdir()?;
+        let Some(disk) = Tmpfs::mount(who, folder.path(), size) else { return Ok(None) };
+        Self::prepare_in(who, options, 1, folder, Some(disk))
+    }
+
+    fn prepare_in(
+        who: &str,
+        options: ServerOptions,
+        etcds: usize,
+        folder: tempfile::TempDir,
+        disk: Option<Tmpfs>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(s3) = S3Server::start(who, folder.path())? else { return Ok(None) };
-        let Some(etcd) = Etcd::start(who) else { return Ok(None) };
+        let Some(etcds) = Etcd::start_several(who, etcds) else { return Ok(None) };
+        let endpoints: Vec<String> = etcds.iter().map(Etcd::endpoint).collect();
         let flags = [
             "storage.backend=s3".to_owned(),
             format!("storage.s3.endpoint={}", s3.endpoint()),
@@ -34,7 +103,7 @@ impl Cluster {
             format!("storage.s3.secret-access-key={SECRET_KEY}"),
             "storage.s3.insecure=true".to_owned(),
             "storage.s3.force-path-style=true".to_owned(),
-            format!("ring.etcd.endpoints={}", etcd.endpoint()),
+            format!("ring.etcd.endpoints={}", endpoints.join(",")),
             "ring.instance-addr=127.0.0.1".to_owned(),
             // Quick for a test; the defaults are a few times as much.
             "ring.lease-ttl=2s".to_owned(),
@@ -42,7 +111,7 @@ impl Cluster {
             "log.flush-interval=20ms".to_owned(),
         ];
         let options = options.flags(flags.iter().map(String::as_str));
-        Ok(Some(Self { etcd, s3, options, servers: BTreeMap::new(), _folder: folder }))
+        Ok(Some(Self { etcds, s3, options, servers: BTreeMap::new(), disk, folder }))
     }
 
     /// The same with processes, `(name, target)`.
@@ -59,13 +128,79 @@ impl Cluster {
         self.add_with(name, target, &[]).await
     }
 
-    /// The same with flags of its own.
-    pub async fn add_with(&mut self, name: &str, target: &str, flags: &[&str]) -> anyhow::Result<()> {
-        let options = self.options.clone().flag(&format!("target={target}")).flag(&format!("ring.instance-id={name}"));
-        let options = options.flags(flags.iter().copied());
+    /// The same with variables of its environment.
+    pub async fn add_with_env(&mut self, name: &str, target: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        let options =
+            env.iter().fold(self.process(name, target, &[]), |options, (name, value)| options.env(name, value));
         let server = Server::start(options).await.with_context(|| format!("start {name}"))?;
         self.servers.insert(name.to_owned(), server);
         Ok(())
+    }
+
+    /// The same with flags of its own.
+    pub async fn add_with(&mut self, name: &str, target: &str, flags: &[&str]) -> anyhow::Result<()> {
+        let server = Server::start(self.process(name, target, flags)).await.with_context(|| format!("start {name}"))?;
+        self.servers.insert(name.to_owned(), server);
+        Ok(())
+    }
+
+    /// Starts one more process that reaches etcd and the bucket, and is reached by the others, over wires of its own.
+    pub async fn add_wired(&mut self, name: &str, target: &str) -> anyhow::Result<Wires> {
+        let mut server = Server::prepare(self.process(name, target, &[]))?;
+        let mut etcd = Vec::new();
+        for one in &self.etcds {
+            etcd.push(Wire::to(&one.endpoint()).await?);
+        }
+        let bucket = Wire::to(&self.s3.endpoint()).await?;
+        let incoming = Wire::to(&server.internal_endpoint()).await?;
+        let endpoints: Vec<String> = etcd.iter().map(Wire::endpoint).collect();
+        server.set_flags(&[
+            format!("ring.etcd.endpoints={}", endpoints.join(",")),
+            format!("storage.s3.endpoint={}", bucket.endpoint()),
+            format!("ring.instance-port={}", incoming.port()),
+        ]);
+        server.launch().await.with_context(|| format!("start {name}"))?;
+        self.servers.insert(name.to_owned(), server);
+        Ok(Wires { etcd, bucket, incoming })
+    }
+
+    /// Leaves no room on the disk of [`prepare_on_disk`](Self::prepare_on_disk).
+    pub fn fill_disk(&self) -> anyhow::Result<()> {
+        ensure!(self.disk.is_some(), "the objects lie on the disk of the machine");
+        let mut file = File::create(self.folder.path().join("filler"))?;
+        for size in [1 << 20, 4 << 10, 1] {
+            let chunk = vec![0; size];
+            while file.write_all(&chunk).is_ok() {}
+        }
+        Ok(())
+    }
+
+    /// Gives the room back.
+    pub fn free_disk(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_file(self.folder.path().join("filler"))?)
+    }
+
+    /// From now on all processes started use another bucket endpoint, `host:port`.
+    pub fn bucket_at(&mut self, endpoint: &str) {
+        self.options = self.options.clone().flag(&format!("storage.s3.endpoint={endpoint}"));
+    }
+
+    /// The only etcd, or the first.
+    pub fn etcd(&mut self) -> &mut Etcd {
+        &mut self.etcds[0]
+    }
+
+    /// Begins to start one more process.
+    pub fn begin(&mut self, name: &str, target: &str) -> anyhow::Result<()> {
+        let mut server = Server::prepare(self.process(name, target, &[]))?;
+        server.begin()?;
+        self.servers.insert(name.to_owned(), server);
+        Ok(())
+    }
+
+    fn process(&self, name: &str, target: &str, flags: &[&str]) -> ServerOptions {
+        let options = self.options.clone().flag(&format!("target={target}")).flag(&format!("ring.instance-id={name}"));
+        options.flags(flags.iter().copied())
     }
 
     /// One process.

@@ -11,6 +11,8 @@ pub mod cluster;
 pub mod answers;
 pub mod pushes;
 pub mod faults;
+pub mod wire;
+pub mod bad_s3;
 pub mod ledger;
 pub mod golden;
 

@@ -18,6 +18,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 pub struct ServerOptions {
     flags: Vec<String>,
     open_files_max: Option<u32>,
+    environment: Vec<(String, String)>,
 }
 
 impl ServerOptions {
@@ -40,6 +41,12 @@ impl ServerOptions {
     /// The process may open so many files.
     pub fn open_files_max(mut self, max: u32) -> Self {
         self.open_files_max = Some(max);
+        self
+    }
+
+    /// A variable of the process's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -133,9 +140,20 @@ impl Server {
 
     /// Starts it again on the same folder and ports after [`kill`](Self::kill) or [`stop`](Self::stop). Tells how long it took to be ready.
     pub async fn launch(&mut self) -> anyhow::Result<Duration> {
+        self.begin()?;
+        self.until_ready().await
+    }
+
+    /// Starts the process without waiting for it.
+    pub fn begin(&mut self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "the server runs already");
-        let begun = Instant::now();
         self.child = Some(self.spawn(self.port, self.internal_port)?);
+        Ok(())
+    }
+
+    /// Waits until it takes work. Tells how long that took.
+    pub async fn until_ready(&mut self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
         let client = self.client();
         loop {
             if client.get_status("/ready").await.is_ok_and(|status| status == 200) {
@@ -148,6 +166,11 @@ impl Server {
             ensure!(begun.elapsed() < READY_WITHIN, "not ready in {READY_WITHIN:?}:\n{}", self.log_tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// `host:port` under which the other members reach it.
+    pub fn internal_endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.internal_port)
     }
 
     /// From the next start on, these flags too instead of those given here before.
@@ -192,6 +215,7 @@ impl Server {
             .args(base_flags(port, internal_port))
             .args(&self.options.flags)
             .args(&self.more_flags)
+            .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))

@@ -17,8 +17,11 @@ const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 pub struct Etcd {
     binary: PathBuf,
     folder: tempfile::TempDir,
+    name: String,
     port: u16,
     peer_port: u16,
+    /// `name=url,…` of all members of its cluster.
+    members: String,
     child: Option<Child>,
 }
 
@@ -28,12 +31,37 @@ impl Etcd {
     /// # Panics
     /// If there is one and it does not start.
     pub fn start(who: &str) -> Option<Self> {
+        Self::start_several(who, 1)?.pop()
+    }
+
+    /// Starts a cluster and waits until all of its members answer; see [`start`](Self::start).
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_several(who: &str, count: usize) -> Option<Vec<Self>> {
         let binary = tools::program(who, "etcd", &["--version"])?;
-        let folder = tempfile::Builder::new().prefix("flamelake-etcd-").tempdir().expect("make a folder");
-        let (port, peer_port) = (free_port(), free_port());
-        let mut etcd = Self { binary, folder, port, peer_port, child: None };
-        etcd.launch();
-        Some(etcd)
+        let peer_ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let member = |(at, port): (usize, &u16)| format!("n{at}=http://127.0.0.1:{port}");
+        let members: Vec<String> = peer_ports.iter().enumerate().map(member).collect();
+        let mut etcds: Vec<Self> = Vec::new();
+        for (at, peer_port) in peer_ports.into_iter().enumerate() {
+            let folder = tempfile::Builder::new().prefix("flamelake-etcd-").tempdir().expect("make a folder");
+            let (name, port, members) = (format!("n{at}"), free_port(), members.join(","));
+            etcds.push(Self { binary: binary.clone(), folder, name, port, peer_port, members, child: None });
+        }
+        etcds.iter_mut().for_each(Self::spawn);
+        etcds.iter_mut().for_each(Self::until_healthy);
+        Some(etcds)
+    }
+
+    /// Whether it leads its cluster now; false if it does not answer.
+    pub fn leads(&self) -> bool {
+        let status =
+            self.ask("POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}").unwrap_or_default();
+        // `"member_id":"1"` in the header, and `"leader":"1"`.
+        let number =
+            |name: &str| status.split_once(&format!("\"{name}\":\"")).and_then(|(_, rest)| rest.split('"').next());
+        number("leader").is_some_and(|leader| leader != "0" && number("member_id") == Some(leader))
     }
 
     /// `host:port` of its client port.
@@ -46,21 +74,38 @@ impl Etcd {
     /// # Panics
     /// If it does not.
     pub fn launch(&mut self) {
+        self.spawn();
+        self.until_healthy();
+    }
+
+    /// Starts it again on its folder and ports; alone it may be unable to answer.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    pub fn launch_without_waiting(&mut self) {
+        self.spawn();
+    }
+
+    fn spawn(&mut self) {
         let (client, peer) = (format!("http://{}", self.endpoint()), format!("http://127.0.0.1:{}", self.peer_port));
         let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("open the log");
         let child = Command::new(&self.binary)
-            .args(["--name=n1", "--log-level=warn", "--unsafe-no-fsync", "--heartbeat-interval=50"])
+            .arg(format!("--name={}", self.name))
+            .args(["--log-level=warn", "--unsafe-no-fsync", "--heartbeat-interval=50"])
             .args(["--election-timeout=500", "--auto-tls=false"])
             .arg(format!("--data-dir={}", self.data().display()))
             .args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")])
             .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
-            .arg(format!("--initial-cluster=n1={peer}"))
+            .arg(format!("--initial-cluster={}", self.members))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
             .spawn()
             .expect("start etcd");
         self.child = Some(child);
+    }
+
+    fn until_healthy(&mut self) {
         let clock = SystemClock::shared();
         while !self.is_healthy() {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
@@ -111,15 +156,16 @@ impl Etcd {
     }
 
     fn is_healthy(&self) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut connection = TcpStream::connect(self.endpoint())?;
-            connection.set_read_timeout(Some(Duration::from_secs(2)))?;
-            connection.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.contains("\"true\""))
+        self.ask("GET /health HTTP/1.0\r\n\r\n").is_ok_and(|answer| answer.contains("\"true\""))
+    }
+
+    fn ask(&self, request: &str) -> std::io::Result<String> {
+        let mut connection = TcpStream::connect(self.endpoint())?;
+        connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+        connection.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 

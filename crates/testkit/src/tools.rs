@@ -29,6 +29,19 @@ pub fn program(who: &str, name: &str, probe: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// A library that moves the clock of a process that preloads it (libfaketime).
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+pub fn faketime(who: &str) -> Option<String> {
+    const NAME: &str = "libfaketimeMT.so.1";
+    let tool = cache("FLAMELAKE_TOOLS", "bin").map(|bin| bin.join(NAME));
+    let system = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime").join(NAME);
+    let found = [tool, Some(system)].into_iter().flatten().find(|library| library.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED {who}: no {NAME}: run scripts/install-tools.sh test");
+    }
+    found?.to_str().map(str::to_owned)
+}
+
 fn answers(program: &PathBuf, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }

@@ -57,6 +57,25 @@ async fn roles_in_processes_of_their_own_answer_as_one() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_start_without_etcd_says_what_it_waits_for() -> anyhow::Result<()> {
+    let Some(mut cluster) = Cluster::prepare("a_start_without_etcd", ServerOptions::new())? else { return Ok(()) };
+    cluster.etcd().kill();
+    cluster.begin("all-0", "all")?;
+    let client = cluster.client("all-0");
+    let begun = std::time::Instant::now();
+    while !client.get_status("/healthz").await.is_ok_and(|status| status == 200) {
+        ensure!(begun.elapsed().as_secs() < 30, "it does not tell that it lives");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let body = client.get_text("/ready").await?;
+    ensure!(body.starts_with("not ready: ") && body.contains("ring (etcd)"), "{body}");
+    cluster.etcd().launch();
+    cluster.server("all-0").until_ready().await?;
+    push_cpu(&client, "a", "main 1", now_ns()).await?;
+    expect_sum(&client, 1).await
+}
+
+#[tokio::test]
 async fn a_lost_ingester_is_recovered_by_another() -> anyhow::Result<()> {
     let Some(mut cluster) = Cluster::start("a_lost_ingester", ServerOptions::new(), &ROLES).await? else {
         return Ok(());

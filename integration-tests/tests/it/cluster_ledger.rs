@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
 const INGESTERS: [&str; 3] = ["ingester-0", "ingester-1", "ingester-2"];
-const PROCESSES: [(&str, &str); 9] = [
+pub(crate) const PROCESSES: [(&str, &str); 9] = [
     ("ingester-0", "ingester"),
     ("ingester-1", "ingester"),
     ("ingester-2", "ingester"),
@@ -26,11 +26,11 @@ const PROCESSES: [(&str, &str); 9] = [
     ("front-1", "distributor,querier"),
 ];
 /// Longer than a lease and the time to be forgotten.
-const GONE: Duration = Duration::from_secs(5);
+pub(crate) const GONE: Duration = Duration::from_secs(5);
 const BETWEEN: Duration = Duration::from_millis(500);
 
 /// Blocks are cut and merged all the time.
-fn options() -> ServerOptions {
+pub(crate) fn options() -> ServerOptions {
     ServerOptions::new().fast_pushes().flags([
         "ingester.flush-interval=1s",
         "ingester.retain-after-commit=2s",
@@ -38,21 +38,26 @@ fn options() -> ServerOptions {
     ])
 }
 
-struct Run {
-    cluster: Cluster,
+/// A cluster under load, and the account of it.
+pub(crate) struct Run {
+    pub(crate) cluster: Cluster,
     pushers: Pushers,
     rng: StdRng,
 }
 
 impl Run {
     async fn start(who: &str) -> anyhow::Result<Option<Self>> {
-        let rng = seeded_rng(who);
         let Some(cluster) = Cluster::start(who, options(), &PROCESSES).await? else { return Ok(None) };
-        let pushers = Pushers::over(&[cluster.client("front-0"), cluster.client("front-1")], 0);
-        Ok(Some(Self { cluster, pushers, rng }))
+        Ok(Some(Self::over(who, cluster)))
     }
 
-    async fn breathe(&mut self) {
+    /// Pushes begin. The cluster has `front-0` and `front-1`.
+    pub(crate) fn over(who: &str, cluster: Cluster) -> Self {
+        let pushers = Pushers::over(&[cluster.client("front-0"), cluster.client("front-1")], 0);
+        Self { cluster, pushers, rng: seeded_rng(who) }
+    }
+
+    pub(crate) async fn breathe(&mut self) {
         tokio::time::sleep(around(&mut self.rng, BETWEEN)).await;
     }
 
@@ -61,7 +66,7 @@ impl Run {
     }
 
     /// Acknowledged profiles must be there while clients go on; tells how long nothing could be asked or pushed.
-    async fn expect_service(&self, what: &str) -> anyhow::Result<()> {
+    pub(crate) async fn expect_service(&self, what: &str) -> anyhow::Result<()> {
         let (begun, before) = (Instant::now(), self.pushers.ledger().acknowledged());
         self.pushers.ledger().account(&self.cluster.client("front-0")).await?;
         let asked = begun.elapsed();
@@ -73,7 +78,7 @@ impl Run {
         Ok(())
     }
 
-    async fn finish(self) -> anyhow::Result<()> {
+    pub(crate) async fn finish(self) -> anyhow::Result<()> {
         let Self { cluster, pushers, .. } = self;
         let ledger = pushers.stop().await?;
         for front in ["front-0", "front-1"] {
@@ -121,14 +126,14 @@ async fn survives_sleepers() -> anyhow::Result<()> {
 async fn survives_the_loss_of_etcd_and_of_the_bucket() -> anyhow::Result<()> {
     let Some(mut run) = Run::start("survives_the_loss_of_etcd").await? else { return Ok(()) };
     run.breathe().await;
-    run.cluster.etcd.kill();
+    run.cluster.etcd().kill();
     tokio::time::sleep(GONE).await;
     run.expect_service("no etcd").await?;
-    run.cluster.etcd.launch();
+    run.cluster.etcd().launch();
     run.expect_service("etcd back").await?;
-    run.cluster.etcd.wipe();
+    run.cluster.etcd().wipe();
     run.breathe().await;
-    run.cluster.etcd.launch();
+    run.cluster.etcd().launch();
     run.expect_service("etcd wiped").await?;
     run.breathe().await;
     run.cluster.s3.kill();

@@ -6,6 +6,7 @@ mod bad_store;
 mod cluster;
 mod cluster_golden;
 mod cluster_ledger;
+mod cluster_network;
 mod connections;
 mod damage;
 mod dedup;
