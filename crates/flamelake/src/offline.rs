@@ -1,17 +1,19 @@
 //! `flamelake admin …`: looks at what lies in the bucket and in the logs, without a server. Nothing here trusts what it reads.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use flamelake_block::meta::{BlockMeta, Ulid};
 use flamelake_block::verify::verify_block;
 use flamelake_catalog::{CatalogState, CatalogStore};
-use flamelake_journal::{JournalConfig, OldEpoch, older_epochs, open_log_store};
+use flamelake_journal::{JournalConfig, OldEpoch, Segment, older_epochs, open_log_store};
 use flamelake_model::TenantId;
 use flamelake_object_storage::{Bucket, BucketDeps};
 use flamelake_runtime::clock::SystemClock;
+use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::Registry;
 
@@ -29,6 +31,7 @@ pub(crate) const USAGE: &str = "flamelake admin COMMAND [the server's --config.f
   catalog verify TENANT           reads the chain of commits; names blocks without a commit
   catalog rebuild TENANT          makes blocks live that no commit names, after a catalog was lost; the server may run
   log list [INGESTER]             epochs of logs and their bytes (a log on a disk only while its ingester is stopped)
+  log inspect INGESTER [EPOCH]    each segment: whose frames it holds, how many bytes, and whether blocks cover them
 ";
 
 /// The words of an admin command and the flags after them.
@@ -62,6 +65,8 @@ pub(crate) async fn run(words: &[&str], settings: &ServerSettings) -> anyhow::Re
         ["catalog", "rebuild", tenant] => offline.catalog_rebuild(&parse(tenant)?).await,
         ["log", "list"] => offline.log_list(None).await,
         ["log", "list", ingester] => offline.log_list(Some(ingester)).await,
+        ["log", "inspect", ingester] => offline.log_inspect(ingester, None).await,
+        ["log", "inspect", ingester, epoch] => offline.log_inspect(ingester, Some(epoch)).await,
         _ => bail!("no such command: {}\n\n{USAGE}", words.join(" ")),
     }
 }
@@ -207,6 +212,66 @@ impl Offline {
         print(&text)
     }
 }
+
+impl Offline {
+    /// Does not seal: the log may be one that is written.
+    async fn log_inspect(&self, ingester: &str, only: Option<&str>) -> anyhow::Result<()> {
+        let logs = open_log_store(&self.journal, &self.bucket, SystemClock::shared(), &self.registry)?;
+        let epochs = older_epochs(&logs, ingester, None).await?;
+        ensure!(!epochs.is_empty(), "ingester {ingester:?} has no log: `log list` names those that have one");
+        let mut covered = Covered::default();
+        print(&format!(
+            "{:<26}  {:>10}  {:<30}  {:>8}  {:>12}  STATE\n",
+            "EPOCH", "SEGMENT", "TENANT", "FRAMES", "BYTES"
+        ))?;
+        for epoch in epochs.iter().filter(|epoch| only.is_none_or(|only| epoch.id().epoch.to_string() == only)) {
+            let mut segments = epoch.segments(0).await?;
+            while let Some(segment) = segments.next().await {
+                match segment {
+                    Ok(segment) => print(&self.lines(epoch, &segment, &mut covered).await?)?,
+                    Err(error) => print(&format!("{:<26}  {error}\n", epoch.id().epoch))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One line for each tenant of a segment.
+    async fn lines(&self, epoch: &OldEpoch, segment: &Segment, covered: &mut Covered) -> anyhow::Result<String> {
+        let mut tenants: BTreeMap<&TenantId, (usize, usize)> = BTreeMap::new();
+        for entry in &segment.entries {
+            let (frames, bytes) = tenants.entry(&entry.tenant).or_default();
+            *frames += entry.frames.len();
+            *bytes += entry.bytes();
+        }
+        let (epoch_id, seq) = (epoch.id().epoch, segment.seq);
+        if tenants.is_empty() {
+            let what = if segment.tombstone { "tombstone: the log is sealed" } else { "empty" };
+            return Ok(format!("{epoch_id}  {seq:>10}  {what}\n"));
+        }
+        let mut text = String::new();
+        for (tenant, (frames, bytes)) in tenants {
+            let through = self.covered(tenant, &epoch.log_name(), covered).await?;
+            let state = if seq <= through { "in blocks" } else { "in this log only" };
+            writeln!(text, "{epoch_id}  {seq:>10}  {:<30}  {frames:>8}  {bytes:>12}  {state}", tenant.as_str())?;
+        }
+        Ok(text)
+    }
+
+    /// The last segment of a log that the tenant's blocks cover.
+    async fn covered(&self, tenant: &TenantId, log: &str, known: &mut Covered) -> anyhow::Result<u64> {
+        let key = (tenant.clone(), log.to_owned());
+        if let Some(&through) = known.get(&key) {
+            return Ok(through);
+        }
+        let through = self.state(tenant).await?.covered_of(log);
+        known.insert(key, through);
+        Ok(through)
+    }
+}
+
+/// Watermarks by tenant and log.
+type Covered = BTreeMap<(TenantId, String), u64>;
 
 async fn bytes_of(epoch: &OldEpoch) -> String {
     epoch.bytes().await.map_or_else(|error| error.to_string(), |bytes| bytes.to_string())

@@ -34,16 +34,22 @@ async fn a_lost_catalog_is_rebuilt_and_damage_is_found() -> anyhow::Result<()> {
     let (ok, text) = admin(&server, "catalog show ..")?;
     ensure!(!ok && text.contains("tenant"), "{text}");
 
+    push_cpu(&server.client(), "a", "main 1", now_ns()).await?;
     server.stop().await?;
     let (ok, text) = admin(&server, "log list")?;
     ensure!(ok && text.contains("all "), "{text}");
+    let (ok, text) = admin(&server, "log inspect all")?;
+    let of_log: Vec<&str> = text.lines().filter(|line| line.ends_with("in this log only")).collect();
+    ensure!(ok && of_log.len() == 1 && of_log[0].contains(" anonymous "), "{text}");
+    let (ok, text) = admin(&server, "log inspect nobody")?;
+    ensure!(!ok && text.contains("has no log"), "{text}");
     std::fs::remove_dir_all(server.data().join("tenants/anonymous/catalog"))?;
     let (ok, text) = admin(&server, "catalog rebuild anonymous")?;
     ensure!(ok && text.contains("3 blocks made live"), "{text}");
     let (ok, text) = admin(&server, "catalog rebuild anonymous")?;
     ensure!(ok && text.contains("0 blocks made live"), "{text}");
     server.launch().await?;
-    ensure!(flame_sum(&flame(&server.client(), "{}", Range::around_now()).await?) == 3);
+    ensure!(flame_sum(&flame(&server.client(), "{}", Range::around_now()).await?) == 4);
 
     let block = listed.lines().nth(1).and_then(|line| line.split(' ').next()).context("a block")?.to_owned();
     let (ok, text) = admin(&server, &format!("blocks inspect anonymous {block}"))?;
