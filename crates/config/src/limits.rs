@@ -41,6 +41,9 @@ crate::section! {
         "validation.max-profile-stacktrace-depth" => pub max_profile_stacktrace_depth: usize = 1000,
         /// Bytes of a function or file name; longer ones are cut. 0 = no bound.
         "validation.max-profile-symbol-value-length" => pub max_profile_symbol_value_length: usize = 65_535,
+        /// Series of a tenant that may be active at a time (pushed within the last ten minutes); profiles that bring more are refused. 0 = no
+        /// bound.
+        "ingester.max-global-series-per-tenant" => pub max_global_series_per_tenant: usize = 0,
         /// Profiles older than this are refused. 0 = any age.
         "validation.reject-older-than" => pub reject_older_than: Duration = HOUR,
         /// Profiles that lie further in the future than this are refused. 0 = any.
@@ -49,6 +52,8 @@ crate::section! {
         "querier.max-query-lookback" => pub max_query_lookback: Duration = DAY * 7,
         /// Longest time range of a query; longer ones are refused. 0 = no bound.
         "querier.max-query-length" => pub max_query_length: Duration = DAY,
+        /// Queries of a tenant that one querier runs at a time; further ones wait. 0 = no bound of the tenant's own.
+        "querier.max-query-concurrency" => pub max_query_concurrency: usize = 0,
         /// Nodes of a flame graph when the request does not say. 0 = all.
         "querier.max-flamegraph-nodes-default" => pub max_flamegraph_nodes_default: i64 = 8192,
         /// Most nodes of a flame graph that a request may ask for. 0 = no bound.

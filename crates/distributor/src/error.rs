@@ -32,6 +32,8 @@ pub enum Reason {
     SampleLabelsLimit,
     /// The tenant sends too fast.
     RateLimited,
+    /// The tenant has too many active series.
+    SeriesLimit,
     /// This process has too much in hand.
     InflightBytes,
 }
@@ -53,13 +55,14 @@ impl Reason {
             Self::SamplesLimit => "samples_limit",
             Self::SampleLabelsLimit => "sample_labels_limit",
             Self::RateLimited => "rate_limited",
+            Self::SeriesLimit => "series_limit",
             Self::InflightBytes => "inflight_bytes",
         }
     }
 
     fn code(self) -> ErrorCode {
         match self {
-            Self::RateLimited | Self::InflightBytes => ErrorCode::ResourceExhausted,
+            Self::RateLimited | Self::SeriesLimit | Self::InflightBytes => ErrorCode::ResourceExhausted,
             _ => ErrorCode::InvalidArgument,
         }
     }

@@ -18,6 +18,7 @@ mod labels;
 mod service_version;
 mod profile_id;
 mod rate_limit;
+mod active_series;
 mod inflight;
 mod config;
 mod metrics;

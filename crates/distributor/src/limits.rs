@@ -17,6 +17,8 @@ pub(crate) struct PushLimits {
     /// Without the present: see [`at`](Self::at).
     profile: ProfileLimits,
     pub(crate) labels: LabelLimits,
+    /// Active at a time.
+    pub(crate) series_max: usize,
 }
 
 impl PushLimits {
@@ -59,6 +61,7 @@ impl From<&Limits> for PushLimits {
                 name_bytes_max: limits.max_label_name_length,
                 value_bytes_max: limits.max_label_value_length,
             },
+            series_max: limits.max_global_series_per_tenant,
         }
     }
 }

@@ -14,6 +14,7 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_runtime::fair::FairTurns;
 use parking_lot::Mutex;
 
+use crate::active_series::ActiveSeries;
 use crate::error::{PushError, Reason};
 use crate::labels;
 use crate::limits::PushLimits;
@@ -118,6 +119,7 @@ struct Tools {
     /// Reused, with all their buffers; never more than there are threads.
     decoders: Mutex<Vec<Decoder>>,
     limiter: RateLimiter,
+    series: ActiveSeries,
     clock: SharedClock,
     metrics: Metrics,
 }
@@ -125,8 +127,9 @@ struct Tools {
 impl Workers {
     /// `threads` 0 = one a CPU.
     pub(crate) fn new(threads: usize, limiter: RateLimiter, clock: SharedClock, metrics: Metrics) -> Self {
+        let series = ActiveSeries::new(Arc::clone(&clock));
         let threads = if threads == 0 { FairTurns::one_a_core() } else { FairTurns::new(threads) };
-        Self { threads, tools: Arc::new(Tools { decoders: Mutex::default(), limiter, clock, metrics }) }
+        Self { threads, tools: Arc::new(Tools { decoders: Mutex::default(), limiter, series, clock, metrics }) }
     }
 
     /// Prepares one profile when a thread is free. `None`: it holds no samples, which is no fault.
@@ -232,6 +235,8 @@ impl Tools {
         }
         let split = decoder.split(labels);
         split.groups.iter().try_for_each(|group| labels::check(&group.labels, limits.labels))?;
+        let hashes: Vec<u64> = split.groups.iter().map(|group| labels::hash(&group.labels)).collect();
+        self.active(request, &hashes)?;
         let sent = Sent {
             tenant: &request.tenant,
             labels,
@@ -247,6 +252,17 @@ impl Tools {
         }
         self.metrics.samples(&request.tenant, samples as u64);
         Ok(Some(Prepared { frames: frames.iter().map(encoded).collect(), spread: labels::hash(labels) }))
+    }
+
+    fn active(&self, request: &Request, series: &[u64]) -> Result<(), PushError> {
+        let max = request.limits.series_max;
+        self.series.admit(&request.tenant, max, series).map_err(|active| {
+            let message = format!(
+                "{active} series are active and {} more would pass {max} (max_global_series_per_tenant): give labels fewer values",
+                series.len()
+            );
+            PushError::Rejected { reason: Reason::SeriesLimit, message }
+        })
     }
 
     fn rate(&self, request: &Request, bytes: u64) -> Result<(), PushError> {

@@ -17,6 +17,8 @@ pub(crate) struct QueryLimits {
     pub(crate) nodes_max: i64,
     /// Default and cap hold for merged pprof too.
     pub(crate) nodes_on_merge_profile: bool,
+    /// Queries that run at a time.
+    pub(crate) concurrency: usize,
 }
 
 impl QueryLimits {
@@ -28,6 +30,7 @@ impl QueryLimits {
             nodes_default: 0,
             nodes_max: 0,
             nodes_on_merge_profile: false,
+            concurrency: 0,
         }
     }
 
@@ -40,6 +43,7 @@ impl QueryLimits {
             nodes_default: limits.max_flamegraph_nodes_default,
             nodes_max: limits.max_flamegraph_nodes_max,
             nodes_on_merge_profile: limits.max_flamegraph_nodes_on_select_merge_profile,
+            concurrency: limits.max_query_concurrency,
         }
     }
 
@@ -51,6 +55,7 @@ impl QueryLimits {
             nodes_default: least(self.nodes_default, other.nodes_default),
             nodes_max: least(self.nodes_max, other.nodes_max),
             nodes_on_merge_profile: self.nodes_on_merge_profile || other.nodes_on_merge_profile,
+            concurrency: least(self.concurrency, other.concurrency),
         }
     }
 }
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_smallest_positive_value_wins() {
-        let one = QueryLimits { lookback: Duration::from_secs(9), nodes_max: 7, ..QueryLimits::none() };
+        let one = QueryLimits { lookback: Duration::from_secs(9), nodes_max: 7, concurrency: 4, ..QueryLimits::none() };
         let two = QueryLimits {
             lookback: Duration::from_secs(5),
             nodes_default: 3,
@@ -83,6 +88,7 @@ mod tests {
             nodes_default: 3,
             nodes_max: 7,
             nodes_on_merge_profile: true,
+            concurrency: 4,
         };
         assert_eq!(one.clone().and(two.clone()), both);
         assert_eq!(two.and(one), both);

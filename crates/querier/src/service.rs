@@ -131,7 +131,7 @@ impl Querier {
     ) -> Result<T, StatusError> {
         let started = self.shared.clock.monotonic();
         let in_turn = async {
-            let _turn = self.shared.admission.enter(&caller.tenants).await?;
+            let _turn = self.shared.admission.enter(&caller.tenants, self.limits(caller).concurrency).await?;
             call.await
         };
         let result = self.within_timeout(in_turn).await;

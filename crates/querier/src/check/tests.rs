@@ -20,6 +20,7 @@ fn limits() -> QueryLimits {
         nodes_default: 8192,
         nodes_max: 1_048_576,
         nodes_on_merge_profile: false,
+        concurrency: 0,
     }
 }
 
