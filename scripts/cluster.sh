@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a whole cluster on this machine, as processes on loopback: etcd, an S3 server (versitygw), and every role more than once.
+# Starts a whole cluster on this machine, as processes on loopback: three etcds, an S3 server (versitygw), and every role more than once.
 # Ends them all at Ctrl-C. Data and logs lie in $DATA (default ./data-cluster). Usage: scripts/cluster.sh [KEY=VALUE flag ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,11 +25,19 @@ start() { # NAME COMMAND…
   setsid "$@" >"$data/logs/$name.log" 2>&1 &
 }
 
-start etcd "$tools/etcd" --name=n1 --log-level=warn --data-dir="$data/etcd" \
-  --listen-client-urls="http://127.0.0.1:$etcd_port" --advertise-client-urls="http://127.0.0.1:$etcd_port" \
-  --listen-peer-urls="http://127.0.0.1:$((etcd_port + 1))" --initial-advertise-peer-urls="http://127.0.0.1:$((etcd_port + 1))" \
-  --initial-cluster="n1=http://127.0.0.1:$((etcd_port + 1))"
-below+=($!)
+# Three members: clients on ports $etcd_port, +1 and +2, peers 10 above.
+members=() endpoints=()
+for n in 0 1 2; do
+  members+=("n$n=http://127.0.0.1:$((etcd_port + 10 + n))") endpoints+=("127.0.0.1:$((etcd_port + n))")
+done
+members=$(IFS=,; echo "${members[*]}") endpoints=$(IFS=,; echo "${endpoints[*]}")
+for n in 0 1 2; do
+  client=http://127.0.0.1:$((etcd_port + n)) peer=http://127.0.0.1:$((etcd_port + 10 + n))
+  start "etcd-$n" "$tools/etcd" --name="n$n" --log-level=warn --data-dir="$data/etcd-$n" \
+    --listen-client-urls="$client" --advertise-client-urls="$client" \
+    --listen-peer-urls="$peer" --initial-advertise-peer-urls="$peer" --initial-cluster="$members"
+  below+=($!)
+done
 start s3 "$tools/versitygw" --access flamelake --secret flamelake-secret --quiet --port "127.0.0.1:$s3_port" \
   posix --sidecar "$data/attributes" "$data/objects"
 below+=($!)
@@ -39,7 +47,7 @@ role() { # NAME TARGET
   start "$1" "$flamelake" --target="$2" \
     --server.http-listen-address=127.0.0.1 --server.http-listen-port="$port" \
     --server.grpc-listen-address=127.0.0.1 --server.grpc-listen-port=$((port + 1000)) \
-    --ring.instance-id="$1" --ring.instance-addr=127.0.0.1 --ring.etcd.endpoints="127.0.0.1:$etcd_port" \
+    --ring.instance-id="$1" --ring.instance-addr=127.0.0.1 --ring.etcd.endpoints="$endpoints" \
     --storage.backend=s3 --storage.s3.endpoint="127.0.0.1:$s3_port" --storage.s3.bucket-name=profiles \
     --storage.s3.access-key-id=flamelake --storage.s3.secret-access-key=flamelake-secret \
     --storage.s3.insecure=true --storage.s3.force-path-style=true "${flags[@]}"

@@ -27,9 +27,9 @@ struct Args {
     /// Base URL of the server.
     #[arg(long, default_value = "http://127.0.0.1:4040")]
     url: String,
-    /// Process id of the server: CPU and memory are read from /proc. Without it those figures are left out.
+    /// Process ids of the server, one flag each: CPU and memory are read from /proc and summed. Without any those figures are left out.
     #[arg(long)]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// The server's data folder: its size is the bytes at rest.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -51,6 +51,9 @@ struct Args {
     /// Only ask; the data are there from an earlier run, whose `now` in nanoseconds this is.
     #[arg(long)]
     now: Option<i64>,
+    /// Ask nothing.
+    #[arg(long)]
+    push_only: bool,
     /// Runs of each question; the median counts.
     #[arg(long, default_value_t = 7)]
     runs: usize,
@@ -62,7 +65,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let server = args.pid.map(ServerProcess::new);
+    let server = ServerProcess::new(args.pid.clone());
     let mut report = Report::new(args.scale);
     let now_ns = match args.now {
         Some(now_ns) => now_ns,
@@ -74,6 +77,10 @@ async fn main() -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(args.settle)).await;
     if let Some(folder) = &args.data {
         report.figure("bytes at rest", process::folder_bytes(folder)? as f64 / 1e6, "MB");
+    }
+    if args.push_only {
+        print!("{}", report.table());
+        return Ok(());
     }
     queries::ask_all(&args.url, &args.tenant, args.scale, args.runs, now_ns, server.as_ref(), &mut report).await?;
     if let Some(memory) = server.as_ref().and_then(|s| s.resident_bytes().ok()) {

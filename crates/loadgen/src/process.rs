@@ -7,38 +7,47 @@ use anyhow::Context as _;
 /// Ticks a second of `/proc/<pid>/stat`: `USER_HZ`, 100 on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A running process.
-#[derive(Clone, Copy, Debug)]
+/// The processes of the server: several make up one.
+#[derive(Clone, Debug)]
 pub(crate) struct ServerProcess {
-    pid: u32,
+    pids: Vec<u32>,
 }
 
 impl ServerProcess {
-    pub(crate) fn new(pid: u32) -> Self {
-        Self { pid }
+    /// `None` of none.
+    pub(crate) fn new(pids: Vec<u32>) -> Option<Self> {
+        (!pids.is_empty()).then_some(Self { pids })
     }
 
     /// User and system time of all its threads so far.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = self.read("stat")?;
-        // The name in parentheses may hold blanks: fields are counted behind it; utime is field 14, stime 15.
-        let (_, fields) = stat.rsplit_once(')').context("stat has a name in parentheses")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-        Ok(ticks as f64 / TICKS_PER_SECOND)
+        self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
     }
 
     /// Resident memory now.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = self.read("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("status has VmRSS")?;
-        let kib: u64 = line.split_whitespace().next().context("VmRSS has a value")?.parse()?;
-        Ok(kib * 1024)
+        self.pids.iter().map(|pid| resident_bytes(*pid)).sum()
     }
+}
 
-    fn read(&self, file: &str) -> anyhow::Result<String> {
-        let path = format!("/proc/{}/{file}", self.pid);
-        std::fs::read_to_string(&path).with_context(|| format!("read {path}"))
-    }
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = read(pid, "stat")?;
+    // The name in parentheses may hold blanks: fields are counted behind it; utime is field 14, stime 15.
+    let (_, fields) = stat.rsplit_once(')').context("stat has a name in parentheses")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(ticks as f64 / TICKS_PER_SECOND)
+}
+
+fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = read(pid, "status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("status has VmRSS")?;
+    let kib: u64 = line.split_whitespace().next().context("VmRSS has a value")?.parse()?;
+    Ok(kib * 1024)
+}
+
+fn read(pid: u32, file: &str) -> anyhow::Result<String> {
+    let path = format!("/proc/{pid}/{file}");
+    std::fs::read_to_string(&path).with_context(|| format!("read {path}"))
 }
 
 /// Bytes that all files of a folder take on disk: a preallocated log does not count for what it does not hold.

@@ -67,7 +67,7 @@ pub(crate) async fn push_all(
     let profiles = requests.len();
     let queue = Arc::new(Mutex::new(VecDeque::from(requests.into_vec())));
     let done = Arc::new(AtomicBool::new(false));
-    let watch = server.map(|server| tokio::spawn(peak(*server, Arc::clone(&done))));
+    let watch = server.map(|server| tokio::spawn(peak(server.clone(), Arc::clone(&done))));
     let cpu_before = server.map(ServerProcess::cpu_seconds).transpose()?;
     let begun = Instant::now();
     let workers: Vec<_> = (0..connections.max(1))
