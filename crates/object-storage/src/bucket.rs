@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flamelake_runtime::clock::{SharedClock, SystemClock};
@@ -12,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
 use prometheus::Registry;
 
 use crate::StorageError;
+use crate::hedge::{HedgeBudget, hedged};
 use crate::metrics::Metrics;
 use crate::ranges;
 use crate::retry::{RetryPolicy, is_transient, with_timeout};
@@ -82,6 +84,7 @@ struct Inner {
     retry: RetryPolicy,
     clock: SharedClock,
     metrics: Metrics,
+    hedges: Arc<HedgeBudget>,
 }
 
 impl fmt::Debug for Bucket {
@@ -101,7 +104,15 @@ impl Bucket {
     pub fn from_store(store: Arc<dyn ObjectStore>, retry: RetryPolicy, deps: BucketDeps) -> Self {
         let metrics = Metrics::register(&deps.registry);
         Self {
-            inner: Arc::new(Inner { store, prefix: String::new(), local: false, retry, clock: deps.clock, metrics }),
+            inner: Arc::new(Inner {
+                store,
+                prefix: String::new(),
+                local: false,
+                retry,
+                clock: deps.clock,
+                metrics,
+                hedges: Arc::default(),
+            }),
         }
     }
 
@@ -109,9 +120,9 @@ impl Bucket {
     pub(crate) fn with_layout(self, prefix: &str, local: bool) -> Self {
         let trimmed = prefix.trim_matches('/');
         let prefix = if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") };
-        let Inner { store, retry, clock, metrics, .. } = &*self.inner;
+        let Inner { store, retry, clock, metrics, hedges, .. } = &*self.inner;
         let (store, retry, clock, metrics) = (Arc::clone(store), retry.clone(), Arc::clone(clock), metrics.clone());
-        Self { inner: Arc::new(Inner { store, prefix, local, retry, clock, metrics }) }
+        Self { inner: Arc::new(Inner { store, prefix, local, retry, clock, metrics, hedges: Arc::clone(hedges) }) }
     }
 
     /// Is it a folder of this machine?
@@ -122,7 +133,7 @@ impl Bucket {
     /// The whole object.
     pub async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
         let path = self.path("get", key)?;
-        let bytes = self.request("get", key, 0, || async { self.inner.store.get(&path).await?.bytes().await }).await?;
+        let bytes = self.read("get", key, 0, || async { self.inner.store.get(&path).await?.bytes().await }).await?;
         self.count_bytes("read", bytes.len());
         Ok(bytes)
     }
@@ -144,7 +155,7 @@ impl Bucket {
 
     async fn get_range(&self, key: &str, path: &Path, range: Range<u64>) -> Result<Bytes, StorageError> {
         let size = range.end - range.start;
-        let bytes = self.request("get_ranges", key, size, || self.inner.store.get_range(path, range.clone())).await?;
+        let bytes = self.read("get_ranges", key, size, || self.inner.store.get_range(path, range.clone())).await?;
         self.count_bytes("read", bytes.len());
         check_length(key, &range, &bytes)?;
         Ok(bytes)
@@ -289,6 +300,24 @@ impl Bucket {
     }
 
     /// One operation: attempts with timeouts and pauses, measured as a whole.
+    /// A request that may be made twice at once.
+    async fn read<T, F: Future<Output = Result<T, object_store::Error>>>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        bytes: u64,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, StorageError> {
+        let Inner { clock, retry, metrics, hedges, .. } = &*self.inner;
+        if retry.hedge_after.is_zero() {
+            return self.request(operation, key, bytes, attempt).await;
+        }
+        // Large reads take longer by themselves.
+        let after = retry.hedge_after + Duration::from_secs(bytes >> 24);
+        let count = || metrics.hedges.inc();
+        self.request(operation, key, bytes, || hedged(clock, after, hedges, count, &attempt)).await
+    }
+
     async fn request<T, F: Future<Output = Result<T, object_store::Error>>>(
         &self,
         operation: &'static str,

@@ -15,6 +15,9 @@ flamelake_config::section! {
         "storage.request-timeout" => pub request_timeout: Duration = Duration::from_secs(30),
         /// Attempts of one request, the first included.
         "storage.attempts-max" => pub attempts_max: u64 = 4,
+        /// A read that has not answered after this is asked for a second time, and the first answer counts: one read in twenty at most. Never on
+        /// a folder of this machine. 0 = never.
+        "storage.hedge-after" => pub hedge_after: Duration = Duration::from_millis(500),
         nested {
             /// A folder of this machine.
             pub filesystem: FilesystemConfig,
@@ -55,6 +58,10 @@ flamelake_config::section! {
         "storage.s3.insecure" => pub insecure: bool = false,
         /// Bucket in the path instead of the host name.
         "storage.s3.force-path-style" => pub force_path_style: bool = false,
+        /// Encryption at rest that is asked of the server: `SSE-S3`, `SSE-KMS`, or empty = what the bucket does by itself.
+        "storage.s3.sse.type" => pub sse_type: String = String::new(),
+        /// Id of the key for `SSE-KMS`. Empty = the default key.
+        "storage.s3.sse.kms-key-id" => pub sse_kms_key_id: String = String::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod bucket;
 mod ranges;
 mod retry;
+mod hedge;
 mod probe;
 mod config;
 mod open;

@@ -1,6 +1,6 @@
 //! What a store was asked and how it answered.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 /// Shared by all clones of a bucket.
 #[derive(Clone)]
@@ -8,6 +8,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: HistogramVec,
     pub(crate) retries: IntCounterVec,
     pub(crate) bytes: IntCounterVec,
+    pub(crate) hedges: IntCounter,
 }
 
 impl Metrics {
@@ -33,14 +34,20 @@ impl Metrics {
             &["direction"],
         )
         .expect("name and labels are valid");
+        let hedges = IntCounter::new(
+            "flamelake_object_storage_hedges_total",
+            "Reads that were asked for a second time because the first answer took long.",
+        )
+        .expect("name is valid");
         for collector in [
             Box::new(requests.clone()) as Box<dyn prometheus::core::Collector>,
             Box::new(retries.clone()),
             Box::new(bytes.clone()),
+            Box::new(hedges.clone()),
         ] {
             // Only "already registered" can happen here.
             let _ = registry.register(collector);
         }
-        Self { requests, retries, bytes }
+        Self { requests, retries, bytes, hedges }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
@@ -16,12 +16,16 @@ use crate::{
     AzureConfig, Bucket, BucketDeps, GcsConfig, RetryPolicy, S3Config, StorageConfig, StorageError, TestingConfig,
 };
 
+/// The client's name of the header that asks for encryption.
+const SERVER_SIDE_ENCRYPTION: &str = "aws_server_side_encryption";
+
 impl Bucket {
     /// The bucket that the configuration names. No request is made: call [`probe_put_if_absent`](Self::probe_put_if_absent) next.
     pub fn open(config: &StorageConfig, deps: BucketDeps) -> Result<Self, StorageError> {
         let retry = RetryPolicy {
             attempts_max: u32::try_from(config.attempts_max).unwrap_or(u32::MAX).max(1),
             attempt_timeout: config.request_timeout,
+            hedge_after: config.hedge_after,
             ..RetryPolicy::default()
         };
         let timeout = config.request_timeout;
@@ -95,7 +99,27 @@ fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, 
         builder =
             builder.with_access_key_id(&config.access_key_id).with_secret_access_key(config.secret_access_key.expose());
     }
-    builder.build().map_err(|error| unusable(error.to_string()))
+    with_encryption(builder, config)?.build().map_err(|error| unusable(error.to_string()))
+}
+
+/// The headers that ask for encryption go with every put.
+fn with_encryption(builder: AmazonS3Builder, config: &S3Config) -> Result<AmazonS3Builder, StorageError> {
+    let S3Config { sse_type, sse_kms_key_id: key, .. } = config;
+    let algorithm = match (sse_type.as_str(), key.as_str()) {
+        ("", "") => return Ok(builder),
+        ("SSE-S3", "") => "AES256",
+        ("SSE-KMS", "") => "aws:kms",
+        ("SSE-KMS", key) => return Ok(builder.with_sse_kms_encryption(key)),
+        ("" | "SSE-S3", _) => {
+            let text = "storage.s3.sse.kms-key-id is set: storage.s3.sse.type must be SSE-KMS then";
+            return Err(unusable(text.to_owned()));
+        }
+        (other, _) => {
+            return Err(unusable(format!("storage.s3.sse.type is {other:?}; use SSE-S3, SSE-KMS or nothing")));
+        }
+    };
+    let key: AmazonS3ConfigKey = SERVER_SIDE_ENCRYPTION.parse().map_err(|_| unusable("no such key".to_owned()))?;
+    Ok(builder.with_config(key, algorithm))
 }
 
 /// The endpoint as a URL; with virtual-hosted style the client wants the bucket in its host.
@@ -178,6 +202,24 @@ mod tests {
         assert_eq!(s3_endpoint(&config("minio:9000", true, true)), "http://minio:9000");
         assert_eq!(s3_endpoint(&config("https://s3.x.org/", false, false)), "https://b.s3.x.org");
         assert_eq!(s3_endpoint(&config("b.s3.x.org", false, false)), "https://b.s3.x.org");
+    }
+
+    #[test]
+    fn encryption_is_asked_for_by_name() {
+        let check = |sse_type: &str, key: &str| {
+            let config = S3Config {
+                bucket_name: "b".to_owned(),
+                sse_type: sse_type.to_owned(),
+                sse_kms_key_id: key.to_owned(),
+                ..S3Config::default()
+            };
+            s3(&config, Duration::from_secs(1)).map(drop).map_err(|error| error.to_string())
+        };
+        for (sse_type, key) in [("", ""), ("SSE-S3", ""), ("SSE-KMS", ""), ("SSE-KMS", "key")] {
+            assert_eq!(check(sse_type, key), Ok(()), "{sse_type} {key}");
+        }
+        assert!(check("AES256", "").unwrap_err().contains("use SSE-S3, SSE-KMS or nothing"));
+        assert!(check("SSE-S3", "key").unwrap_err().contains("must be SSE-KMS"));
     }
 
     #[test]

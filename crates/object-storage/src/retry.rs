@@ -19,6 +19,8 @@ pub struct RetryPolicy {
     pub backoff_max: Duration,
     /// Time for one attempt on a small object; big ones get a second more for each MiB.
     pub attempt_timeout: Duration,
+    /// A read that has not answered after so long is asked for once more. Zero = never.
+    pub hedge_after: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -28,6 +30,7 @@ impl Default for RetryPolicy {
             backoff: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
             attempt_timeout: Duration::from_secs(30),
+            hedge_after: Duration::ZERO,
         }
     }
 }

@@ -39,7 +39,13 @@ fn faulty(policy: RetryPolicy) -> (Bucket, Faults) {
 
 fn quick(attempts_max: u32) -> RetryPolicy {
     let backoff = Duration::from_millis(1);
-    RetryPolicy { attempts_max, backoff, backoff_max: backoff, attempt_timeout: Duration::from_millis(50) }
+    RetryPolicy {
+        attempts_max,
+        backoff,
+        backoff_max: backoff,
+        attempt_timeout: Duration::from_millis(50),
+        ..RetryPolicy::default()
+    }
 }
 
 #[tokio::test]
