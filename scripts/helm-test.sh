@@ -12,4 +12,16 @@ if command -v helm >/dev/null && "$python" -c 'import kubernetes_validate, yaml'
 else
   echo "helm-test: helm or kubernetes-validate is missing, the chart is not tested"
 fi
+python3 scripts/dashboards.py --check || failed=1
+if [ ! -x "$FLAMELAKE_BIN" ]; then
+  echo "helm-test: $FLAMELAKE_BIN is missing, alerts, dashboards and runbooks are not tried on a server"
+else
+  python3 scripts/runbooks-check.py || failed=1
+  if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
+    "$python" scripts/alerts-check.py || failed=1
+    python3 scripts/dashboards-check.py || failed=1
+  else
+    echo "helm-test: promtool is missing, alerts and dashboards are not tested"
+  fi
+fi
 exit $failed

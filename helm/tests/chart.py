@@ -2,6 +2,7 @@
 """Tests of the chart, without a cluster: rendering, validity for five versions of Kubernetes, refusal of wrong values, and what every
 workload must have. Called by scripts/helm-test.sh. FLAMELAKE_BIN: the server, to try the rendered configuration and `helm test`."""
 import base64
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import urllib.request
 
 import kubernetes_validate
 import yaml
+from kubernetes_validate import utils
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "helm/flamelake"
@@ -32,6 +34,9 @@ ALL_ON = {
     "flamelake": {"multitenancyEnabled": True, "tenantOverrides": {"team-a": {"ingestion_rate_mb": 20}},
                   "structuredConfig": {"limits": {"retention_period": "90d"}, "server": {"request_bodies_bytes_max": "2GiB"}}},
 }
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# The library reads its schemas (megabytes) anew for each object.
+utils.schema_contents = functools.cache(utils.schema_contents)
 passed = failed = 0
 
 
@@ -57,7 +62,7 @@ def helm(*args, values=None, ok=True):
 def render(shipped="values.yaml", values=None, version="1.37"):
     text = helm("template", "fl", str(CHART), "--namespace=profiling", f"--kube-version={version}.0",
                 f"--values={CHART / shipped}", values=values)
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.load_all(text, LOADER) if each]
 
 
 def of(objects, kind):
