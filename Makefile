@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build test check bench chart-test golden fuzz tools docs
+.PHONY: print-bin help run cluster-up build test check bench book chart-test golden fuzz tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -45,7 +45,7 @@ cluster-up: tools build ## Start a whole cluster as processes: etcd, an S3 serve
 	scripts/cluster.sh $(ARGS)
 
 chart-test: build ## Test the chart, the alerts, the dashboards and the links of the documentation.
-	scripts/helm-test.sh
+	CHART_PODS=1 scripts/helm-test.sh
 
 golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.
 	scripts/golden.sh
@@ -53,8 +53,15 @@ golden: build ## Play ../shared/golden (recorded answers) to a fresh server; ski
 fuzz: tools ## Run each fuzz target for FUZZ_SECONDS (default 60).
 	scripts/fuzz.sh
 
-docs: ## Rewrite generated documentation (docs/configuration.md).
+docs: build ## Rewrite what is generated: the pages of keys and metrics, the chart's schema, dashboards.
 	UPDATE_GOLDEN=1 cargo test $(CARGO_FLAGS) --workspace --test command_line the_page_of_keys
+	scripts/metrics-page.py
+	scripts/chart-schema.py
+	scripts/dashboards.py
+
+book: ## Build the documentation as a site in ./book.
+	scripts/install-tools.sh docs
+	$(HOME)/.cache/flamelake/helm-venv/bin/mdbook build
 
 print-bin:
 	@echo $(CARGO_TARGET_DIR)/release

