@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Tests the chart, the alerts, the dashboards and the documentation's links. Installs what it needs, and skips with a line what it cannot have.
+# With CHART_PODS=1 also starts the whole chart as processes, and rolls it under load (40 s more).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-tools.sh chart
@@ -13,10 +14,20 @@ else
   echo "helm-test: helm or kubernetes-validate is missing, the chart is not tested"
 fi
 python3 scripts/dashboards.py --check || failed=1
+python3 scripts/links-check.py || failed=1
 if [ ! -x "$FLAMELAKE_BIN" ]; then
   echo "helm-test: $FLAMELAKE_BIN is missing, alerts, dashboards and runbooks are not tried on a server"
 else
   python3 scripts/runbooks-check.py || failed=1
+  python3 scripts/metrics-page.py --check || failed=1
+  if [ -n "${CHART_PODS:-}" ]; then
+    bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
+    if command -v helm >/dev/null && [ -x "$bin/etcd" ] && [ -x "$bin/versitygw" ]; then
+      "$python" helm/tests/pods.py || failed=1
+    else
+      echo "helm-test: etcd or versitygw is missing (scripts/install-tools.sh test): the chart is not started"
+    fi
+  fi
   if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
     "$python" scripts/alerts-check.py || failed=1
     python3 scripts/dashboards-check.py || failed=1
