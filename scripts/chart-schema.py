@@ -77,7 +77,7 @@ RESOURCES = obj({"requests": ANY, "limits": ANY, "claims": LIST})
 PROBE = {"type": "object", "properties": {name: COUNT for name in ("periodSeconds", "failureThreshold", "timeoutSeconds")}}
 DISK = {"enabled": BOOL, "size": SIZE, "storageClassName": TEXT}
 TENANT = r"^[A-Za-z0-9!_.*'()-]{1,150}$"
-ZONE = obj({"name": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": 20}, "topologyZone": TEXT,
+ZONE = obj({"name": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": 10}, "topologyZone": TEXT,
             "replicaCount": COUNT}, ["name", "topologyZone"])
 
 

@@ -205,6 +205,40 @@ def selectors_find_pods():
             assert path["backend"]["service"]["port"]["name"] in services[path["backend"]["service"]["name"]]
 
 
+def names_fit():
+    text = helm("template", "a-release-with-a-very-long-name-indeed", str(CHART), f"--values={CHART / 'values-zones.yaml'}",
+                values=ALL_ON | {"architecture": {"microservices": {"enabled": True}, "zones": [{"name": "zone-12345", "topologyZone": "z"}]}})
+    for each in filter(None, yaml.load_all(text, LOADER)):
+        longest = {"Service": 63, "StatefulSet": 52, "Deployment": 52, "Job": 57}.get(each["kind"], 253)
+        assert len(each["metadata"]["name"]) <= longest, each["metadata"]["name"]
+
+
+def what_users_add_is_there():
+    digest = "sha256:" + "0" * 64
+    objects = render(values={
+        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}, "apiVersion: v1\nkind: Secret\nmetadata: {name: text}"],
+        "global": {"imageRegistry": "registry.example", "imagePullSecrets": [{"name": "pull"}]},
+        "flamelake": {"image": {"digest": digest}, "extraArgs": {"querier.max-concurrent": 8}, "priorityClassName": "high",
+                      "extraEnvVars": [{"name": "A", "value": "b"}], "extraVolumes": [{"name": "v", "emptyDir": {}}],
+                      "extraVolumeMounts": [{"name": "v", "mountPath": "/v"}], "podLabels": {"team": "x"}}})
+    assert {"fl-more", "text"} <= {each["metadata"]["name"] for each in objects}
+    pod = of(objects, "StatefulSet")[0]["spec"]["template"]
+    container = pod["spec"]["containers"][0]
+    assert container["image"] == f"registry.example/flamelake/flamelake@{digest}", container["image"]
+    assert "--querier.max-concurrent=8" in container["args"] and {"name": "A", "value": "b"} in container["env"]
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}] and pod["spec"]["priorityClassName"] == "high"
+    assert pod["metadata"]["labels"]["team"] == "x" and {"name": "v", "mountPath": "/v"} in container["volumeMounts"]
+
+
+def identity_instead_of_keys():
+    values = {"storage": {"backend": "gcs", "gcs": {"bucketName": "b"}},
+              "serviceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "a@b"}}}
+    objects = render(values=values)
+    assert of(objects, "ServiceAccount")[0]["metadata"]["annotations"] == values["serviceAccount"]["annotations"]
+    volumes = of(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["volumes"]
+    assert not any("secret" in volume for volume in volumes), volumes
+
+
 def monitoring_is_whole():
     objects = render("values-microservices.yaml", ALL_ON)
     rules = of(objects, "PrometheusRule")[0]["spec"]["groups"]
@@ -305,7 +339,7 @@ def main():
         check(f"{shipped}: hardened", lambda: hardened(shipped, ALL_ON))
     check("old Kubernetes: no sleep before the stop", lambda: valid("values-microservices.yaml", "1.25", None))
     for test in (no_secret_outside_secrets, overrides_restart_nothing, budgets_only_for_more_than_one, zones, all_without_a_disk, groups,
-                 selectors_find_pods, monitoring_is_whole):
+                 selectors_find_pods, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
         check(test.__name__, test)
 
     refused("additional ?propert.*flamelak", {"flamelak": {}})
