@@ -5,6 +5,7 @@
 
 mod section;
 mod parse;
+mod relabel;
 mod byte_size;
 mod duration;
 mod secret;
@@ -27,6 +28,7 @@ pub use limits::{Limits, LimitsSource};
 pub use nearest::nearest;
 pub use parse::FromText;
 pub use reference::{Show, help, markdown, show};
+pub use relabel::RulesPosition;
 pub use secret::Secret;
 pub use section::{KeySpec, Section};
 pub use tenant_limits::TenantLimits;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flamelake_model::TenantId;
+use flamelake_model::relabel::RelabelRules;
+
+use crate::RulesPosition;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -44,6 +47,14 @@ crate::section! {
         /// Series of a tenant that may be active at a time (pushed within the last ten minutes); profiles that bring more are refused. 0 = no
         /// bound.
         "ingester.max-global-series-per-tenant" => pub max_global_series_per_tenant: usize = 0,
+        /// Prometheus relabel rules for the labels of each series; series that a rule drops are counted and are no error.
+        "distributor.ingestion-relabeling-rules" => pub ingestion_relabeling_rules: RelabelRules = RelabelRules::default(),
+        /// Where the rules that everybody has (`godeltaprof_memory` is `memory`, ...) stand beside these: `first`, `last` or `disabled`.
+        "distributor.ingestion-relabeling-default-rules-position"
+            => pub ingestion_relabeling_default_rules_position: RulesPosition = RulesPosition::First,
+        /// Prometheus relabel rules, `keep` and `drop` alone, over a series' labels with `__type__` and `__unit__`: types of values that a
+        /// rule drops are not stored.
+        "distributor.sample-type-relabeling-rules" => pub sample_type_relabeling_rules: RelabelRules = RelabelRules::default(),
         /// Profiles older than this are refused. 0 = any age.
         "validation.reject-older-than" => pub reject_older_than: Duration = HOUR,
         /// Profiles that lie further in the future than this are refused. 0 = any.

@@ -60,6 +60,13 @@ impl Reader<'_> {
     fn value(&mut self, path: String, value: &Value) -> Result<(), ConfigError> {
         let written = match value {
             Value::Mapping(_) | Value::Null => return self.map(&path, value),
+            // Rules and the like: what they hold is read by their own type, and their `$1` are no variables.
+            Value::Sequence(items) if items.iter().any(Value::is_mapping) => {
+                let text = serde_json::to_string(value)
+                    .map_err(|_| self.shape(&path, value, "a list of blocks with texts as keys"))?;
+                self.entries.push(Entry { path, text, template: None });
+                return Ok(());
+            }
             Value::Sequence(items) => items
                 .iter()
                 .map(|item| scalar(item).ok_or_else(|| self.shape(&path, item, "a list of plain values")))

@@ -32,6 +32,8 @@ pub enum Reason {
     SampleLabelsLimit,
     /// The tenant sends too fast.
     RateLimited,
+    /// A rule of the tenant's drops the series: no error.
+    DroppedByRelabelRules,
     /// The tenant has too many active series.
     SeriesLimit,
     /// This process has too much in hand.
@@ -55,6 +57,7 @@ impl Reason {
             Self::SamplesLimit => "samples_limit",
             Self::SampleLabelsLimit => "sample_labels_limit",
             Self::RateLimited => "rate_limited",
+            Self::DroppedByRelabelRules => "dropped_by_relabel_rules",
             Self::SeriesLimit => "series_limit",
             Self::InflightBytes => "inflight_bytes",
         }

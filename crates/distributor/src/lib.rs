@@ -15,6 +15,7 @@ mod heat;
 mod prepare;
 mod limits;
 mod labels;
+mod relabel;
 mod service_version;
 mod profile_id;
 mod rate_limit;

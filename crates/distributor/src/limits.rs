@@ -9,7 +9,7 @@ use crate::rate_limit::Rate;
 const MIB: f64 = 1_048_576.0;
 
 /// Contract `ingest.md` section 7. A bound of 0 is off, except those of labels.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PushLimits {
     pub(crate) rate: Rate,
     /// All profiles of a request, uncompressed.

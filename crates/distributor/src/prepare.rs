@@ -21,6 +21,7 @@ use crate::limits::PushLimits;
 use crate::metrics::Metrics;
 use crate::profile_id::Sent;
 use crate::rate_limit::{RateLimiter, binary_units};
+use crate::relabel::PushRules;
 use crate::service_version::ServiceVersion;
 
 /// Smaller profiles are decoded where they are: a fifth of a millisecond is less than handing them to another thread and back costs
@@ -58,6 +59,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Request {
     tenant: TenantId,
     limits: PushLimits,
+    rules: PushRules,
     /// Profiles unpacked so far.
     profiles: AtomicU64,
     /// Their uncompressed bytes.
@@ -65,8 +67,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(tenant: TenantId, limits: &Limits) -> Self {
-        Self { tenant, limits: PushLimits::from(limits), profiles: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    pub(crate) fn new(tenant: TenantId, limits: &Limits, rules: PushRules) -> Self {
+        let (profiles, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { tenant, limits: PushLimits::from(limits), rules, profiles, bytes }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -229,11 +232,28 @@ impl Tools {
         if language == Language::Go {
             decoder.fix_go();
         }
+        let bytes = (labels::bytes(labels) + stats.uncompressed_bytes) as u64;
+        let dropped = |series: u64, bytes: u64| {
+            self.metrics.discarded(&request.tenant, Reason::DroppedByRelabelRules, series, bytes);
+        };
+        if !drop_types(decoder, labels, &request.rules) {
+            dropped(1, bytes);
+            return Ok(None);
+        }
         let samples = decoder.normalise();
         if samples == 0 {
             return Ok(None);
         }
-        let split = decoder.split(labels);
+        let mut split = decoder.split(labels);
+        let before = split.groups.len();
+        split.groups.retain_mut(|group| request.rules.series(&mut group.labels));
+        if split.groups.len() < before {
+            // One profile came, however many series a rule took out of it.
+            dropped((before - split.groups.len()) as u64, if split.groups.is_empty() { bytes } else { 0 });
+        }
+        if split.groups.is_empty() {
+            return Ok(None);
+        }
         split.groups.iter().try_for_each(|group| labels::check(&group.labels, limits.labels))?;
         let hashes: Vec<u64> = split.groups.iter().map(|group| labels::hash(&group.labels)).collect();
         self.active(request, &hashes)?;
@@ -274,6 +294,14 @@ impl Tools {
         let message = format!("push rate limit ({limit}) exceeded while adding {size}");
         Err(PushError::Rejected { reason: Reason::RateLimited, message })
     }
+}
+
+/// Leaves out the types of values that rules drop; false if none is left.
+fn drop_types(decoder: &mut Decoder, labels: &[(String, String)], rules: &PushRules) -> bool {
+    let Some(keeps) = rules.keeps_type() else { return true };
+    let keep: Vec<bool> = decoder.sample_types().map(|(kind, unit)| keeps(labels, &kind, &unit)).collect();
+    decoder.retain_sample_types(&keep);
+    keep.contains(&true)
 }
 
 fn encoded(frame: &Frame) -> Bytes {

@@ -16,6 +16,7 @@ use crate::error::{PushError, Reason};
 use crate::inflight::Reservation;
 use crate::labels;
 use crate::prepare::{Job, Prepared, Request};
+use crate::relabel::PushRules;
 use crate::route::told;
 use crate::{Distributor, PushBatch};
 
@@ -52,7 +53,7 @@ impl Distributor {
         if jobs.is_empty() {
             return Err(StatusError::from_coded(&PushError::NoProfiles));
         }
-        let request = Arc::new(Request::new(tenant.clone(), &limits));
+        let request = Arc::new(Request::new(tenant.clone(), &limits, PushRules::new(&limits, &self.default_rules)));
         let _inflight = self.reserve(&request, &jobs)?;
         let names: Vec<Name> = jobs.iter().map(Name::of).collect();
         let prepared = self.prepare(&request, jobs, limits.push_max_concurrency).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flamelake_api::roles::IngesterApi;
 use flamelake_config::LimitsSource;
+use flamelake_model::relabel::RelabelRules;
 use flamelake_runtime::clock::SharedClock;
 use prometheus::Registry;
 
@@ -12,6 +13,7 @@ use crate::inflight::InflightBytes;
 use crate::metrics::Metrics;
 use crate::prepare::Workers;
 use crate::rate_limit::RateLimiter;
+use crate::relabel;
 
 /// Counts the distributors that share a tenant's rate now; 0 counts as one.
 #[derive(Clone)]
@@ -60,6 +62,7 @@ pub struct Distributor {
     pub(crate) metrics: Metrics,
     pub(crate) workers: Workers,
     pub(crate) inflight: InflightBytes,
+    pub(crate) default_rules: RelabelRules,
 }
 
 impl Distributor {
@@ -74,7 +77,8 @@ impl Distributor {
             metrics.clone(),
         );
         let inflight = InflightBytes::new(config.inflight_bytes_max.0, metrics.inflight_bytes.clone());
-        Ok(Arc::new(Self { config, clock, limits, ingester, metrics, workers, inflight }))
+        let default_rules = relabel::default_rules().expect("literals that a test compiles");
+        Ok(Arc::new(Self { config, clock, limits, ingester, metrics, workers, inflight, default_rules }))
     }
 }
 

@@ -9,6 +9,7 @@ mod labels;
 mod profile_type;
 mod profile_id;
 pub mod selector;
+pub mod relabel;
 pub mod tree;
 pub mod flamegraph;
 pub mod flamegraph_diff;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::regex::Pattern;
+pub(crate) use self::regex::compile_anchored;
 use crate::{Labels, StatusError};
 
 /// Longest selector.

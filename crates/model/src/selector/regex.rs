@@ -44,14 +44,7 @@ impl Pattern {
             literals.sort_unstable();
             return Ok(Self::OneOf(literals.into()));
         }
-        let anchored = format!("^(?s:{})$", Translator::run(pattern)?);
-        let config = Regex::config()
-            .nfa_size_limit(Some(PROGRAM_BYTES_MAX))
-            .onepass_size_limit(Some(PROGRAM_BYTES_MAX))
-            .hybrid_cache_capacity(CACHE_BYTES_MAX)
-            .utf8_empty(false);
-        let built = Regex::builder().configure(config).syntax(syntax::Config::new().utf8(false)).build(&anchored);
-        built.map(|regex| Self::Regex(Box::new(regex))).map_err(|error| cause(&error))
+        compile_anchored(pattern).map(|regex| Self::Regex(Box::new(regex)))
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
@@ -62,6 +55,18 @@ impl Pattern {
             Self::Regex(regex) => regex.is_match(text),
         }
     }
+}
+
+/// RE2's grammar; the pattern matches whole texts. Bounded in memory, and linear in time.
+pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
+    let anchored = format!("^(?s:{})$", Translator::run(pattern)?);
+    let config = Regex::config()
+        .nfa_size_limit(Some(PROGRAM_BYTES_MAX))
+        .onepass_size_limit(Some(PROGRAM_BYTES_MAX))
+        .hybrid_cache_capacity(CACHE_BYTES_MAX)
+        .utf8_empty(false);
+    let built = Regex::builder().configure(config).syntax(syntax::Config::new().utf8(false)).build(&anchored);
+    built.map_err(|error| cause(&error))
 }
 
 /// The innermost cause in one line: the engine's own text draws the (rewritten) pattern.
