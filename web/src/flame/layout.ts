@@ -1,0 +1,164 @@
+// What of a flame graph is on the screen: rectangles of the visible rows, none narrower than a pixel.
+//
+// Work is bounded by the screen, not by the tree: a level is entered by bisection, and bars too narrow to see are run
+// together, so a row costs at most about one step a pixel.
+
+import { bisect, type FlameTree } from './tree';
+
+export type Orientation = 'icicle' | 'flame';
+
+export interface Viewport {
+  /** Width and height of the canvas in CSS pixels, and how far it is scrolled. */
+  width: number;
+  height: number;
+  scroll: number;
+  rowHeight: number;
+  orientation: Orientation;
+}
+
+/** Rectangles, reused from frame to frame. `node` is -1 for a run of narrow bars. */
+export interface Rectangles {
+  count: number;
+  node: Int32Array;
+  x: Float32Array;
+  y: Float32Array;
+  width: Float32Array;
+  /** 1 for what stands above the focused node: drawn faint. */
+  above: Uint8Array;
+}
+
+/** Bars narrower than this are run together. */
+export const NARROWEST = 1.2;
+
+export function rectangles(capacity = 4096): Rectangles {
+  return {
+    count: 0,
+    node: new Int32Array(capacity),
+    x: new Float32Array(capacity),
+    y: new Float32Array(capacity),
+    width: new Float32Array(capacity),
+    above: new Uint8Array(capacity),
+  };
+}
+
+export function rows(tree: FlameTree): number {
+  return tree.levelStart.length - 1;
+}
+
+/** Height of the whole graph. */
+export function fullHeight(tree: FlameTree, rowHeight: number): number {
+  return rows(tree) * rowHeight;
+}
+
+/** Top of a level in the viewport. */
+export function levelTop(level: number, levels: number, view: Viewport): number {
+  const row = view.orientation === 'icicle' ? level : levels - 1 - level;
+  // A flame graph that is lower than its canvas stands on the ground.
+  const ground = view.orientation === 'flame' ? Math.max(0, view.height - levels * view.rowHeight) : 0;
+  return row * view.rowHeight - view.scroll + ground;
+}
+
+/** The level at a height of the viewport; it may not exist. */
+export function levelAt(y: number, levels: number, view: Viewport): number {
+  const ground = view.orientation === 'flame' ? Math.max(0, view.height - levels * view.rowHeight) : 0;
+  const row = Math.floor((y + view.scroll - ground) / view.rowHeight);
+  return view.orientation === 'icicle' ? row : levels - 1 - row;
+}
+
+/** Fills `out` with what is visible of `tree` when `focus` is as wide as the viewport. */
+export function layout(tree: FlameTree, focus: number, view: Viewport, out: Rectangles): Rectangles {
+  out.count = 0;
+  const levels = rows(tree);
+  const from = tree.x[focus];
+  const to = from + tree.total[focus];
+  if (!(to > from) || !(view.width > 0)) return out;
+  const scale = view.width / (to - from);
+  for (let level = 0; level < levels; level++) {
+    const y = levelTop(level, levels, view);
+    if (y + view.rowHeight <= 0 || y >= view.height) continue;
+    layoutLevel(tree, level, level < tree.depth[focus], y, from, to, scale, out);
+  }
+  return out;
+}
+
+function layoutLevel(tree: FlameTree, level: number, above: boolean, y: number, from: number, to: number, scale: number, out: Rectangles): void {
+  const { x, total } = tree;
+  const first = tree.levelStart[level];
+  const end = tree.levelStart[level + 1];
+  // The bar before the first that starts at `from` may reach into the viewport.
+  let node = Math.max(first, bisect(x, from, first, end) - 1);
+  if (x[node] + total[node] <= from) node++;
+  while (node < end && x[node] < to) {
+    const left = Math.max(x[node], from);
+    const right = Math.min(x[node] + total[node], to);
+    const width = (right - left) * scale;
+    if (width >= NARROWEST) {
+      push(out, node, (left - from) * scale, y, width, above);
+      node++;
+      continue;
+    }
+    // Run together what starts within the next pixel and is narrow too.
+    const limit = left + 1 / scale;
+    let next = node + 1;
+    let reach = right;
+    while (next < end && x[next] < limit && x[next] < to && total[next] * scale < NARROWEST) {
+      reach = x[next] + total[next];
+      next++;
+      // Very many at one place: bisect over them.
+      if (next - node > 16) {
+        const skip = bisect(x, limit, next, end);
+        next = widest(total, next, skip, NARROWEST / scale);
+        reach = Math.max(reach, next > node ? x[next - 1] + total[next - 1] : reach);
+        break;
+      }
+    }
+    const run = Math.min(reach, to) - left;
+    if (total[node] > 0 || run > 0) push(out, next === node + 1 ? node : -1, (left - from) * scale, y, Math.max(run * scale, 0.5), above);
+    node = next;
+  }
+}
+
+/** First index in `from..to` whose bar is at least `limit` wide, or `to`. */
+function widest(total: Float64Array, from: number, to: number, limit: number): number {
+  for (let node = from; node < to; node++) if (total[node] >= limit) return node;
+  return to;
+}
+
+function push(out: Rectangles, node: number, x: number, y: number, width: number, above: boolean): void {
+  if (out.count === out.node.length) grow(out);
+  const at = out.count++;
+  out.node[at] = node;
+  out.x[at] = x;
+  out.y[at] = y;
+  out.width[at] = width;
+  out.above[at] = above ? 1 : 0;
+}
+
+function grow(out: Rectangles): void {
+  const larger = rectangles(out.node.length * 2);
+  larger.node.set(out.node);
+  larger.x.set(out.x);
+  larger.y.set(out.y);
+  larger.width.set(out.width);
+  larger.above.set(out.above);
+  out.node = larger.node;
+  out.x = larger.x;
+  out.y = larger.y;
+  out.width = larger.width;
+  out.above = larger.above;
+}
+
+/** The node at a point of the viewport, -1 for none. */
+export function nodeAt(tree: FlameTree, focus: number, view: Viewport, px: number, py: number): number {
+  const levels = rows(tree);
+  const level = levelAt(py, levels, view);
+  if (level < 0 || level >= levels || px < 0 || px > view.width) return -1;
+  const from = tree.x[focus];
+  const at = from + (px / view.width) * tree.total[focus];
+  const first = tree.levelStart[level];
+  const end = tree.levelStart[level + 1];
+  let node = bisect(tree.x, at, first, end);
+  if (node === end || tree.x[node] > at) node--;
+  if (node < first) return -1;
+  return at < tree.x[node] + tree.total[node] ? node : -1;
+}

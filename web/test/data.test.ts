@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { mergeProfileRequest, withTime } from '../src/data/proto';
+import { parseMatchers, selector, wantedAt, withMatcher } from '../src/data/selector';
+import { describeRange, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
+import { isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
+import { formatChange, formatShare, formatValue } from '../src/data/units';
+import { DEFAULTS, format, parse } from '../src/data/url';
+
+const NOW = 1_800_000_000_000;
+
+describe('units', () => {
+  it.each([
+    [1_240_000_000, 'nanoseconds', '1.24 s'],
+    [90e9, 'nanoseconds', '90 s'],
+    [1_500, 'nanoseconds', '1.5 µs'],
+    [7.2e12, 'nanoseconds', '2 h'],
+    [3_250_000, 'bytes', '3.1 MiB'],
+    [12_400, 'count', '12.4k'],
+    [0, 'bytes', '0 B'],
+    [0.25, 'cores', '0.25 cores'],
+    [0.025, 'cores', '25m cores'],
+  ])('%d %s is %s', (value, unit, wanted) => expect(formatValue(value, unit)).toBe(wanted));
+  it('shares', () => {
+    expect([formatShare(1, 3), formatShare(5, 100), formatShare(1, 1e9), formatShare(1, 0), formatShare(3, 3)]).toEqual(['33.3 %', '5.00 %', '<0.01 %', '0 %', '100 %']);
+    expect([formatChange(1.239), formatChange(-12.34), formatChange(0.001)]).toEqual(['+1.24', '−12.3', '0']);
+  });
+});
+
+describe('time', () => {
+  it.each([
+    ['now', NOW],
+    ['now-1h', NOW - 3.6e6],
+    ['now-1h30m', NOW - 5.4e6],
+    ['1800000000', NOW],
+    ['1800000000000', NOW],
+    ['2027-01-15 08:00', Date.parse('2027-01-15T08:00')],
+    ['yesterday', Number.NaN],
+    ['', Number.NaN],
+  ])('%s', (text, wanted) => expect(parseTime(text, NOW)).toBe(wanted));
+  it('resolves what cannot be read to the last hour', () => expect(resolve({ from: 'x', until: 'y' }, NOW)).toEqual({ start: NOW - 3.6e6, end: NOW }));
+  it('says what is wrong', () => {
+    expect(rangeProblem('now', 'now-1h', NOW)).toMatch(/before/);
+    expect(rangeProblem('x', 'now', NOW)).toMatch(/Start/);
+    expect(rangeProblem('now-1h', 'now', NOW)).toBeNull();
+  });
+  it('takes nice steps', () => {
+    expect(step({ start: NOW - 3.6e6, end: NOW }, 240)).toBe(15);
+    expect(step({ start: NOW - 8.64e7, end: NOW }, 240)).toBe(600);
+  });
+  it('names presets', () => expect(describeRange({ from: 'now-1h', until: 'now' }, NOW)).toBe('Last hour'));
+  it('never zooms into the future', () => expect(Number(zoomRange({ start: NOW - 1000, end: NOW }, 4, NOW).until)).toBeLessThanOrEqual(NOW));
+});
+
+describe('selectors', () => {
+  it('are read with all operators and quotes', () => {
+    expect(parseMatchers(`{a="x", b!='y',c=~"z.*", "d.e"!~\`w\`,}`)).toEqual({
+      matchers: [
+        { name: 'a', op: '=', value: 'x' },
+        { name: 'b', op: '!=', value: 'y' },
+        { name: 'c', op: '=~', value: 'z.*' },
+        { name: 'd.e', op: '!~', value: 'w' },
+      ],
+    });
+  });
+  it.each([['a', /operator/], ['a=x', /quotes/], ['="x"', /name/], ['a="x', /quotes/]])('%s is refused', (text, wanted) => {
+    expect((parseMatchers(text) as { error: string }).error).toMatch(wanted);
+  });
+  it('are written with escapes', () => {
+    expect(selector('my "app"', 'k8s.pod="a\\\\b"')).toBe('{service_name="my \\"app\\"", "k8s.pod"="a\\\\b"}');
+    expect(selector('', '')).toBe('{}');
+  });
+  it('take one matcher a name', () => expect(withMatcher('a="1", b="2"', { name: 'a', op: '=', value: '3' })).toBe('b="2", a="3"'));
+  it.each([
+    ['', 0, { kind: 'name', prefix: '', from: 0, to: 0 }],
+    ['re', 2, { kind: 'name', prefix: 're', from: 0, to: 2 }],
+    ['region="e', 9, { kind: 'value', name: 'region', prefix: 'e', from: 7, to: 9 }],
+    ['region=', 7, { kind: 'value', name: 'region', prefix: '', from: 7, to: 7 }],
+    ['region="eu", v', 14, { kind: 'name', prefix: 'v', from: 13, to: 14 }],
+    ['region ', 7, { kind: 'op', name: 'region', from: 7, to: 7 }],
+  ])('%s at %d wants', (text, cursor, wanted) => expect(wantedAt(text, cursor)).toEqual(wanted));
+});
+
+describe('links', () => {
+  it('of the defaults are empty', () => expect(format(DEFAULTS)).toBe(''));
+  it('read back to the same state', () => {
+    const state = {
+      ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'change' as const,
+      left: { filter: 'v="1"', from: 'now-2h', until: 'now-1h' }, right: { filter: 'v="2"', from: '', until: '' },
+    };
+    expect(parse(format(state))).toEqual(state);
+  });
+  it('drop what they do not know', () => expect(parse('?view=evil&nodes=7&sort=x&foo=1')).toEqual(DEFAULTS));
+});
+
+describe('types', () => {
+  it('have names for people', () => {
+    expect(typeLabel('process_cpu:cpu:nanoseconds:cpu:nanoseconds')).toBe('CPU');
+    expect(typeLabel('otel:off_cpu:nanoseconds::')).toBe('otel off cpu');
+  });
+  it('start with CPU', () => expect(preferredType(['memory:x:y:z:', 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'])).toMatch(/^process_cpu/));
+  it('become rates where they add up', () => {
+    expect(seriesValue(parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds'), 30e9, 15)).toEqual({ value: 2, unit: 'cores' });
+    expect(isGauge(parseType('memory:inuse_space:bytes:space:bytes'))).toBe(true);
+  });
+});
+
+describe('protobuf', () => {
+  it('of a request', () => {
+    expect([...mergeProfileRequest({ type: 'ab', selector: '{}', start: 300, end: 0, profileIds: ['x'] })]).toEqual([10, 2, 97, 98, 18, 2, 123, 125, 24, 172, 2, 58, 1, 120]);
+  });
+  it('of a time behind a profile', () => expect([...withTime(Uint8Array.of(1), 0.001)]).toEqual([1, 72, 0]));
+});

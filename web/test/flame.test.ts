@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest';
+import { callees, callers, collapseRecursion, hasRecursion } from '../src/flame/build';
+import { changeBucket, oklch, packageOf } from '../src/flame/color';
+import { fit, shortName } from '../src/flame/draw';
+import { depthFirst, folded } from '../src/flame/folded';
+import { change, functions, sortRows } from '../src/flame/functions';
+import { layout, nodeAt, rectangles, type Viewport } from '../src/flame/layout';
+import { move } from '../src/flame/move';
+import { search } from '../src/flame/search';
+import { svg } from '../src/flame/svg';
+import { callSite, childrenOf, findKey, fromDiffLevels, fromLevels, nodeKey, type FlameTree } from '../src/flame/tree';
+import { synthetic, treeOf } from './trees';
+
+/** `a 3(1)` is a node of total 3 and self 1; levels are parted by ` / `. */
+function text(tree: FlameTree): string {
+  const levels: string[] = [];
+  for (let level = 0; level + 1 < tree.levelStart.length; level++) {
+    const nodes: string[] = [];
+    for (let node = tree.levelStart[level]; node < tree.levelStart[level + 1]; node++)
+      nodes.push(`${tree.names[tree.name[node]]} ${tree.total[node]}(${tree.self[node]})@${tree.x[node]}`);
+    levels.push(nodes.join(' '));
+  }
+  return levels.join(' / ');
+}
+
+const view: Viewport = { width: 100, height: 100, scroll: 0, rowHeight: 10, orientation: 'icicle' };
+
+describe('levels', () => {
+  it('become absolute places and parents', () => {
+    const tree = fromLevels({
+      names: ['total', 'e', 'a', 'd', 'b', 'c'],
+      levels: [{ values: ['0', '307', '0', '0'] }, { values: ['0', '303', '0', '2', '0', '4', '4', '1'] }, { values: ['0', '3', '2', '4', '0', '300', '300', '3'] }, { values: ['2', '1', '1', '5'] }],
+    });
+    expect(text(tree)).toBe('total 307(0)@0 / a 303(0)@0 e 4(4)@303 / b 3(2)@0 d 300(300)@3 / c 1(1)@2');
+    expect([...tree.parent]).toEqual([-1, 0, 0, 1, 1, 3]);
+    expect(callSite(tree, 5)).toEqual(['a', 'b', 'c']);
+    expect(childrenOf(tree, 1)).toEqual([3, 5]);
+  });
+
+  it('of a diff become shares of either side', () => {
+    const tree = fromDiffLevels({
+      names: ['total', 'a', 'c', 'b'],
+      levels: [{ values: [0, 3, 0, 0, 12, 0, 0] }, { values: [0, 3, 0, 0, 12, 0, 1] }, { values: [0, 1, 1, 0, 4, 4, 3, 0, 2, 2, 0, 8, 8, 2] }],
+      leftTicks: '3',
+      rightTicks: 12,
+    });
+    expect([...tree.total].map(Math.round)).toEqual([1000000, 1000000, 333333, 666667]);
+    expect([...tree.parent]).toEqual([-1, 0, 1, 1]);
+  });
+
+  it('of nothing are an empty tree', () => {
+    expect(text(fromLevels({ names: ['total'], levels: [{ values: [0, 0, 0, 0] }] }))).toBe('total 0(0)@0');
+    expect(fromLevels({}).x.length).toBe(0);
+  });
+
+  it('are found again by the key of a node', () => {
+    const tree = treeOf('a;b;c 1\na;d 2\ne;b;c 5');
+    for (let node = 0; node < tree.x.length; node++) expect(findKey(tree, nodeKey(tree, node))).toBe(node);
+    expect(findKey(tree, '9.zz')).toBe(-1);
+    expect(findKey(tree, 'nonsense')).toBe(-1);
+  });
+});
+
+describe('transformations', () => {
+  it('put all callees of a function together', () => {
+    expect(text(callees(treeOf('m;f;x 2\nn;f;x 3\nn;f 1\nm;f;f;y 4'), treeOf('m;f;x 2\nn;f;x 3\nn;f 1\nm;f;f;y 4').names.indexOf('f')))).toBe(
+      'f 10(1)@0 / f 4(0)@1 x 5(5)@5 / y 4(4)@1',
+    );
+  });
+
+  it('turn the callers of a function upside down', () => {
+    const tree = treeOf('m;f;x 2\nn;o;f;x 3\nn;f 1');
+    expect(text(callers(tree, tree.names.indexOf('f')))).toBe('f 6(0)@0 / m 2(2)@0 n 1(1)@2 o 3(0)@3 / n 3(3)@3');
+  });
+
+  it('collapse direct recursion', () => {
+    const tree = treeOf('a;f;f;f;g 3\na;f;g 2\na;f;f 1');
+    expect(hasRecursion(tree)).toBe(true);
+    expect(text(collapseRecursion(tree))).toBe('total 6(0)@0 / a 6(0)@0 / f 6(1)@0 / g 5(5)@1');
+    expect(hasRecursion(collapseRecursion(tree))).toBe(false);
+  });
+});
+
+describe('functions', () => {
+  it('count a function above itself once', () => {
+    const rows = sortRows(functions(treeOf('f;g;f 3\nf 1\nh;f 2')), 'total', true);
+    expect(rows.map((row) => [row.label, row.self, row.total])).toEqual([['f', 6, 6], ['g', 0, 3], ['h', 0, 2]]);
+  });
+
+  it('say how a share changed', () => {
+    const row = { name: 0, label: 'f', self: 0, total: 0, leftSelf: 1, leftTotal: 10, rightSelf: 1, rightTotal: 30 };
+    expect(change(row, 100, 200)).toBeCloseTo(5);
+    expect(change(row, 0, 200)).toBeCloseTo(15);
+  });
+});
+
+describe('search', () => {
+  const tree = treeOf('a;Handler;db.handle 4\nb;Handler 1\nc 5');
+  it.each([
+    ['handle', 5, 3],
+    ['"Handler"', 5, 2],
+    ['/^db\\./', 4, 1],
+    ['/(/', 0, 0],
+    ['nothing', 0, 0],
+  ])('%s', (query, value, nodes) => {
+    expect(search(tree, query)).toMatchObject({ value, nodes });
+  });
+  it('of blanks is none', () => expect(search(tree, '  ')).toBeNull());
+});
+
+describe('layout', () => {
+  const tree = treeOf('a;b 50\na;c 25\nd 25');
+  const boxes = (focus: number, more: Partial<Viewport> = {}) => {
+    const out = layout(tree, focus, { ...view, ...more }, rectangles(2));
+    return Array.from({ length: out.count }, (_, i) => `${tree.names[tree.name[out.node[i]]]} ${out.x[i]},${out.y[i]}+${out.width[i]}${out.above[i] ? ' above' : ''}`);
+  };
+  it('of an icicle hangs down', () => expect(boxes(0)).toEqual(['total 0,0+100', 'a 0,10+75', 'd 75,10+25', 'b 0,20+50', 'c 50,20+25']));
+  it('of a flame stands on the ground', () => expect(boxes(0, { orientation: 'flame' })[0]).toBe('total 0,90+100'));
+  it('of a focused node fills the width', () => expect(boxes(2)).toEqual(['total 0,0+100 above', 'd 0,10+100']));
+  it('leaves out rows that are scrolled away', () => expect(boxes(0, { scroll: 10, height: 10 })).toEqual(['a 0,0+75', 'd 75,0+25']));
+  it('finds the node at a point', () => {
+    expect(nodeAt(tree, 0, view, 60, 25)).toBe(4);
+    expect(nodeAt(tree, 0, view, 90, 25)).toBe(-1);
+    expect(nodeAt(tree, 2, view, 60, 15)).toBe(2);
+    expect(nodeAt(tree, 0, view, 60, 95)).toBe(-1);
+  });
+  it('draws a bounded number of bars of a large tree, and none outside', () => {
+    const large = synthetic(100_000);
+    const out = layout(large, 0, { ...view, width: 1000, height: 2000, rowHeight: 20 }, rectangles());
+    const levels = large.levelStart.length - 1;
+    expect(out.count).toBeLessThan(levels * 1001);
+    expect(out.count).toBeGreaterThan(1000);
+    for (let i = 0; i < out.count; i++) expect(out.x[i] >= 0 && out.x[i] + out.width[i] <= 1001).toBe(true);
+  });
+  it('runs narrow bars together without a hole', () => {
+    const many = treeOf(Array.from({ length: 1000 }, (_, i) => `f${String(i).padStart(4, '0')} 1`).join('\n'));
+    const out = layout(many, 0, view, rectangles());
+    let end = 0;
+    for (let i = 1; i < out.count; i++) {
+      expect(out.x[i]).toBeLessThanOrEqual(end + 0.2);
+      end = out.x[i] + out.width[i];
+    }
+    expect(end).toBeGreaterThan(99.5);
+    expect(out.count).toBeLessThan(120);
+  });
+});
+
+describe('keys', () => {
+  const tree = treeOf('a;b 50\na;c 70\nd 25');
+  it('move to the heaviest child, to the parent and to neighbours', () => {
+    expect(move(tree, 0, 'in')).toBe(1);
+    expect(tree.names[tree.name[move(tree, 1, 'in')]]).toBe('c');
+    expect(move(tree, 1, 'right')).toBe(2);
+    expect(move(tree, 2, 'right')).toBe(2);
+    expect(move(tree, 2, 'left')).toBe(1);
+    expect(move(tree, 2, 'in')).toBe(2);
+    expect(move(tree, 0, 'out')).toBe(0);
+  });
+});
+
+describe('exports', () => {
+  it('folded reads back to the same tree', () => {
+    const stacks = 'a 1\na;b 2\na;b;c 3\nd;b 4\n';
+    expect(folded(treeOf(stacks))).toBe(stacks);
+    const large = synthetic(3000);
+    expect(folded(treeOf(folded(large)))).toBe(folded(large));
+  });
+  it('folded keeps a semicolon out of names', () => expect(folded(treeOf('a 1')).length).toBe(4));
+  it('walks parents before children', () => {
+    const tree = synthetic(500);
+    const place = new Map([...depthFirst(tree)].map((node, i) => [node, i]));
+    for (let node = 1; node < tree.x.length; node++) expect(place.get(node)!).toBeGreaterThan(place.get(tree.parent[node])!);
+  });
+  it('SVG escapes names', () => {
+    const tree = treeOf('<b>&"x" 1');
+    const out = svg(tree, { title: 'a<b', width: 800, focus: 0, orientation: 'icicle', theme: 'light', colorBy: 'package', found: null, describe: (node) => tree.names[tree.name[node]] });
+    expect(out).toContain('<title>a&lt;b</title>');
+    expect(out).toContain('&lt;b&gt;&amp;&quot;x&quot;');
+    expect(out).not.toContain('<b>');
+  });
+});
+
+describe('colour', () => {
+  it.each([
+    ['github.com/acme/shop/cart.(*Cart).Add', 'github.com/acme/shop/cart'],
+    ['runtime.mallocgc', 'runtime'],
+    ['net/http.(*conn).serve', 'net/http'],
+    ['java/util/HashMap.put', 'java/util/HashMap'],
+    ['org.acme.shop.Cart.add', 'org.acme.shop'],
+    ['core::ptr::drop_in_place<alloc::vec::Vec<u8>>', 'core'],
+    ['/usr/lib/python3/json/decoder.py:decode', '/usr/lib/python3/json'],
+    ['0x7f11', ''],
+  ])('the package of %s is %s', (name, wanted) => expect(packageOf(name)).toBe(wanted));
+  it('of a change goes by doublings', () => {
+    expect(changeBucket(5, 100, 10, 200)).toBe(6);
+    expect(changeBucket(5, 100, 10, 100)).toBe(12);
+    expect(changeBucket(10, 100, 5, 100)).toBe(0);
+    expect(changeBucket(0, 100, 1, 100)).toBe(12);
+    expect(changeBucket(1, 100, 0, 100)).toBe(0);
+  });
+  it('comes from OKLCH', () => {
+    expect(oklch(1, 0, 0)).toBe('#ffffff');
+    expect(oklch(0.628, 0.2577, 29.23)).toMatch(/^#(ff|fe)0[0-3]0[0-3]$/);
+  });
+});
+
+describe('texts on bars', () => {
+  it.each([
+    ['main', 24, 30, 'main'],
+    ['github.com/acme/shop/cart.Add', 174, 60, 'cart.Add'],
+    ['a_rather_long_name', 108, 60, 'a_rather…'],
+    ['abcdef', 36, 10, ''],
+  ])('%s', (name, full, room, wanted) => expect(fit(name, full, room)).toBe(wanted));
+  it('drop the path but not a type argument', () => expect(shortName('a/b.Map[c/d.K]')).toBe('b.Map[c/d.K]'));
+});
