@@ -1,0 +1,186 @@
+// Lines over time, by uPlot. Drag to choose a range; arrow keys on the chart move the range.
+
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import type { Instants } from '../data/time';
+import { localTime } from '../data/time';
+import { formatValue } from '../data/units';
+import type { Theme } from '../flame/color';
+import { oklch } from '../flame/color';
+
+export interface Line {
+  label: string;
+  times: number[];
+  values: number[];
+}
+
+interface Props {
+  lines: Line[];
+  unit: string;
+  range: Instants;
+  step: number;
+  theme: Theme;
+  label: string;
+  height: number;
+  /** A colour for a single line. */
+  color?: string;
+  brush?: (range: Instants) => void;
+  /** Lines behind the pointer, by index; -1 for none. */
+  highlight?: number;
+}
+
+export const LINES_MAX = 20;
+
+export function lineColor(index: number, count: number, theme: Theme): string {
+  if (count === 1) return theme === 'light' ? '#c2521a' : '#f0894e';
+  return oklch(theme === 'light' ? 0.6 : 0.74, 0.13, 45 + index * 137.5);
+}
+
+/** Lines on one grid of times; null where a line has no point. */
+export function table(lines: Line[], range: Instants, step: number): uPlot.AlignedData {
+  const grid = new Map<number, number>();
+  const xs: number[] = [];
+  for (let time = range.start; time <= range.end + step * 500; time += step * 1000) {
+    grid.set(time, xs.length);
+    xs.push(time / 1000);
+  }
+  const columns = lines.map((line) => {
+    const column: (number | null)[] = new Array(xs.length).fill(null);
+    line.times.forEach((time, i) => {
+      const at = grid.get(time);
+      if (at !== undefined) column[at] = line.values[i];
+    });
+    return column;
+  });
+  return [xs, ...columns];
+}
+
+export function TimeChart({ lines, unit, range, step, theme, label, height, color, brush, highlight = -1 }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const onBrush = useRef(brush);
+  onBrush.current = brush;
+  const data = useMemo(() => table(lines, range, step), [lines, range, step]);
+  const shown = lines.slice(0, LINES_MAX);
+  const shape = shown.map((line) => line.label).join('\n');
+
+  useLayoutEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const axis = theme === 'light' ? '#686b76' : '#9a9da8';
+    const grid = theme === 'light' ? '#ececef' : '#24262c';
+    const font = '11px ui-sans-serif, system-ui, sans-serif';
+    const narrow = element.clientWidth < 480;
+    const options: uPlot.Options = {
+      width: element.clientWidth,
+      height,
+      padding: [8, 8, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+      scales: { x: { time: true, range: () => [range.start / 1000, range.end / 1000] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      axes: [
+        { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 24, space: narrow ? 90 : 80, values: (_, splits) => splits.map((value) => localTime(value * 1000, 1e12)) },
+        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 78, space: 32, values: (_, splits) => splits.map((value) => formatValue(value, unit)) },
+      ],
+      series: [
+        {},
+        ...shown.map((line, i) => {
+          const stroke = color ?? lineColor(i, shown.length, theme);
+          return { label: line.label, stroke, width: 1.5, fill: shown.length === 1 ? `${stroke}22` : undefined, points: { show: false }, spanGaps: false };
+        }),
+      ],
+      hooks: {
+        setSelect: [
+          (self) => {
+            if (self.select.width < 4) return;
+            const from = self.posToVal(self.select.left, 'x') * 1000;
+            const to = self.posToVal(self.select.left + self.select.width, 'x') * 1000;
+            self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            onBrush.current?.({ start: Math.round(from), end: Math.round(to) });
+          },
+        ],
+        setCursor: [(self) => tip(element, self, unit)],
+      },
+    };
+    const made = new uPlot(options, data, element);
+    plot.current = made;
+    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+    // The data come by the effect below.
+  }, [theme, unit, height, shape, range.start, range.end, color]);
+
+  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => {
+    plot.current?.series.forEach((each, i) => {
+      if (i > 0) each.alpha = highlight < 0 || highlight === i - 1 ? 1 : 0.2;
+    });
+    plot.current?.redraw(false);
+  }, [highlight, data]);
+
+  const shift = (by: number) => brush?.({ start: range.start + by, end: range.end + by });
+  const span = range.end - range.start;
+  return (
+    <div
+      className="chart"
+      ref={host}
+      role="application"
+      aria-label={`${label}. ${summary(lines, unit)} Arrow left and right move the range, plus and minus zoom.`}
+      tabIndex={brush ? 0 : -1}
+      onKeyDown={(event) => {
+        if (event.key === 'ArrowLeft') shift(-span / 4);
+        else if (event.key === 'ArrowRight') shift(span / 4);
+        else if (event.key === '+') brush?.({ start: range.start + span / 4, end: range.end - span / 4 });
+        else if (event.key === '-') brush?.({ start: range.start - span / 2, end: range.end + span / 2 });
+        else return;
+        event.preventDefault();
+        event.stopPropagation();
+      }}
+    >
+      <div className="chart-tip" aria-hidden="true" />
+    </div>
+  );
+}
+
+function summary(lines: Line[], unit: string): string {
+  if (lines.length !== 1) return `${lines.length} lines.`;
+  const values = lines[0].values;
+  if (!values.length) return 'No data.';
+  return `From ${formatValue(Math.min(...values), unit)} to ${formatValue(Math.max(...values), unit)}.`;
+}
+
+/** What stands under the pointer, without React: it moves at every pixel. */
+function tip(element: HTMLElement, plot: uPlot, unit: string): void {
+  const box = element.querySelector<HTMLElement>('.chart-tip');
+  if (!box) return;
+  const { idx, left = -1 } = plot.cursor;
+  if (idx === null || idx === undefined || left < 0) {
+    box.style.visibility = 'hidden';
+    return;
+  }
+  const rows = plot.series
+    .slice(1)
+    .map((series, i) => ({ label: String(series.label ?? ''), value: plot.data[i + 1][idx], color: String((series as { _stroke?: string })._stroke ?? '') }))
+    .filter((row) => row.value !== null && row.value !== undefined)
+    .sort((a, b) => (b.value as number) - (a.value as number))
+    .slice(0, 6);
+  box.replaceChildren(line(localTime(plot.data[0][idx] * 1000, 0), ''), ...rows.map((row) => line(row.label, formatValue(row.value as number, unit))));
+  box.style.visibility = 'visible';
+  const at = left + plot.over.offsetLeft;
+  box.style.transform = `translateX(${Math.round(at + 12 + box.offsetWidth > element.clientWidth ? at - box.offsetWidth - 12 : at + 12)}px)`;
+}
+
+function line(label: string, value: string): HTMLElement {
+  const row = document.createElement('p');
+  const name = document.createElement('span');
+  name.textContent = label;
+  const figure = document.createElement('b');
+  figure.textContent = value;
+  row.append(name, figure);
+  return row;
+}

@@ -1,0 +1,277 @@
+// A flame graph with its tools: search, panes, table, sandwich, export. Used by every view that has a tree.
+
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { fileName, save } from '../data/share';
+import { usePage } from '../data/state';
+import { parseType, typeLabel } from '../data/types';
+import { formatCount, formatShare, formatValue } from '../data/units';
+import { NODES, type Pane } from '../data/url';
+import { callees, callers, collapseRecursion, hasRecursion } from '../flame/build';
+import type { Theme } from '../flame/color';
+import { folded } from '../flame/folded';
+import { functions, sortRows } from '../flame/functions';
+import { search as searchTree } from '../flame/search';
+import { svg } from '../flame/svg';
+import { callSite, findKey, isEmpty, nodeCount, nodeKey, pathOf, type FlameTree } from '../flame/tree';
+import { ExportMenu, type ExportItem } from '../ui/export-menu';
+import { FlameGraph, type FlameHandle } from '../ui/flame-graph';
+import { FunctionTable } from '../ui/function-table';
+import { Icon } from '../ui/icons';
+import { Popover } from '../ui/popover';
+import { Segmented } from '../ui/segmented';
+import { describeNode } from '../ui/tooltip';
+
+interface Props {
+  tree: FlameTree;
+  theme: Theme;
+  title: string;
+  stale: boolean;
+  /** The pprof of these data, where there is one. */
+  pprof?: () => Promise<void>;
+  onCallSite?: (path: string[]) => void;
+  /** The pane of functions over time. */
+  trend?: ReactNode;
+}
+
+const PANES: { value: Pane; text: string; title: string }[] = [
+  { value: 'both', text: 'Both', title: 'Table and flame graph' },
+  { value: 'flame', text: 'Flame graph', title: 'Flame graph' },
+  { value: 'table', text: 'Table', title: 'Table' },
+  { value: 'sandwich', text: 'Sandwich', title: 'Callers and callees of one function' },
+];
+
+export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, trend }: Props) {
+  const { state, update, notify } = usePage();
+  const { unit } = parseType(state.type);
+  const recursive = useMemo(() => hasRecursion(whole), [whole]);
+  const tree = useMemo(() => (state.collapse && recursive ? collapseRecursion(whole) : whole), [whole, state.collapse, recursive]);
+  const query = useDeferredValue(state.search);
+  const found = useMemo(() => searchTree(tree, query), [tree, query]);
+  const zoom = useMemo(() => (state.focus ? Math.max(0, findKey(tree, state.focus)) : 0), [tree, state.focus]);
+  const marked = useMemo(() => (state.func ? tree.names.indexOf(state.func) : -1), [tree, state.func]);
+  const flame = useRef<FlameHandle>(null);
+  const setZoom = useCallback((node: number) => update({ focus: node > 0 ? nodeKey(tree, node) : '' }), [tree, update]);
+  const sandwich = useCallback((name: string) => update({ pane: 'sandwich', func: name }), [update]);
+  const panes = trend ? [...PANES, { value: 'trend' as Pane, text: 'Over time', title: 'Top functions over time' }] : PANES;
+  const pane = panes.some((each) => each.value === state.pane) ? state.pane : 'both';
+
+  const name = fileName(state.service, typeLabel(state.type), state.view === 'compare' ? 'diff' : '');
+  const exports: ExportItem[] = [
+    { text: 'PNG', note: 'what is shown', run: () => savePng(flame.current?.canvas() ?? null, `${name}.png`) },
+    {
+      text: 'SVG',
+      note: 'whole graph',
+      run: () =>
+        save(`${name}.svg`, svg(tree, { title, width: 1200, focus: zoom, orientation: state.orientation, theme, colorBy: state.color, found: found?.names ?? null, describe: (node) => describeNode(tree, node, unit) }), 'image/svg+xml'),
+    },
+    { text: 'Folded stacks', note: 'text', run: () => save(`${name}.folded`, folded(tree), 'text/plain') },
+    ...(pprof ? [{ text: 'pprof', note: 'for go tool pprof', run: pprof }] : []),
+  ];
+
+  if (isEmpty(whole)) return null;
+  const common = { tree, unit, theme, orientation: state.orientation, colorBy: state.color, found, onSandwich: sandwich } as const;
+  const table = (
+    <FunctionTable
+      tree={tree}
+      unit={unit}
+      search={query}
+      sort={state.sort}
+      ascending={state.ascending}
+      setSort={(sort, ascending) => update({ sort, ascending }, 'replace')}
+      marked={marked}
+      choose={(row) => update({ func: row.label === state.func && pane !== 'sandwich' ? '' : row.label }, 'replace')}
+      open={(row) => sandwich(row.label)}
+    />
+  );
+  return (
+    <section className={stale ? 'analysis stale' : 'analysis'} aria-label="Flame graph and table">
+      <div className="tools">
+        <Segmented label="Pane" value={pane} options={panes} choose={(value) => update({ pane: value })} />
+        <div className="search">
+          <Icon name="search" />
+          <input
+            id="search"
+            type="search"
+            aria-label="Find functions"
+            aria-keyshortcuts="/"
+            placeholder="Find functions"
+            spellCheck={false}
+            value={state.search}
+            onChange={(event) => update({ search: event.target.value }, 'replace')}
+            onKeyDown={(event) => {
+              if (event.key !== 'Escape') return;
+              event.stopPropagation();
+              if (state.search) update({ search: '' }, 'replace');
+              else event.currentTarget.blur();
+            }}
+          />
+          {found ? (
+            <span className="search-share" role="status">
+              {formatShare(found.value, tree.total[0])}
+              <span className="sr-only"> in {formatCount(found.nodes)} places</span>
+            </span>
+          ) : (
+            <kbd>/</kbd>
+          )}
+        </div>
+        <span className="spacer" />
+        <Options recursive={recursive} diff={tree.sides !== null} nodes={nodeCount(tree)} />
+        <ExportMenu items={exports} fail={notify} />
+      </div>
+      {pane === 'trend' ? (
+        trend
+      ) : (
+        <>
+          <Crumbs tree={tree} node={zoom} unit={unit} setZoom={setZoom} />
+          <div className={`panes ${pane}`}>
+            {pane !== 'flame' && <div className="pane">{table}</div>}
+            {pane === 'sandwich' ? (
+              <Sandwich {...common} func={state.func} />
+            ) : (
+              pane !== 'table' && (
+                <div className="pane">
+                  <FlameGraph
+                    {...common}
+                    ref={flame}
+                    label={title}
+                    zoom={zoom}
+                    setZoom={setZoom}
+                    marked={marked}
+                    onSearch={(text) => update({ search: text }, 'replace')}
+                    onCallSite={onCallSite && ((node) => onCallSite(callSite(tree, node)))}
+                  />
+                </div>
+              )
+            )}
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+async function savePng(canvas: HTMLCanvasElement | null, name: string): Promise<void> {
+  if (!canvas) throw new Error('Show the flame graph first: PNG saves what is shown.');
+  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, 'image/png'));
+  if (blob) save(name, blob, 'image/png');
+}
+
+function Options({ recursive, diff, nodes }: { recursive: boolean; diff: boolean; nodes: number }) {
+  const { state, update } = usePage();
+  return (
+    <>
+      <Segmented
+        label="Direction"
+        value={state.orientation}
+        options={[
+          { value: 'icicle', text: 'Icicle', title: 'Root on top' },
+          { value: 'flame', text: 'Flame', title: 'Root at the bottom' },
+        ]}
+        choose={(orientation) => update({ orientation }, 'replace')}
+      />
+      <Popover label="Display" align="right" className="button quiet" button={<>Display<Icon name="chevron" /></>}>
+        {() => (
+          <div className="form">
+            {!diff && (
+              <div className="form-row">
+                <span>Colour by</span>
+                <Segmented
+                  label="Colour by"
+                  value={state.color}
+                  options={[
+                    { value: 'package', text: 'Package' },
+                    { value: 'function', text: 'Function' },
+                  ]}
+                  choose={(color) => update({ color }, 'replace')}
+                />
+              </div>
+            )}
+            {diff && <DiffLegend />}
+            <label className="form-row">
+              <span>Collapse recursion</span>
+              <input type="checkbox" checked={state.collapse} onChange={(event) => update({ collapse: event.target.checked }, 'replace')} />
+            </label>
+            {!recursive && <p className="hint">No function here calls itself directly.</p>}
+            <label className="form-row">
+              <span>Nodes at most</span>
+              <select className="input" value={state.nodes} onChange={(event) => update({ nodes: Number(event.target.value) }, 'replace')}>
+                {NODES.map((each) => (
+                  <option key={each} value={each}>
+                    {formatCount(each)}
+                  </option>
+                ))}
+              </select>
+            </label>
+            <p className="hint">{formatCount(nodes)} nodes shown. What is too small is summed up in “other”.</p>
+          </div>
+        )}
+      </Popover>
+    </>
+  );
+}
+
+export function DiffLegend() {
+  return (
+    <p className="legend-diff">
+      <i className="swatch less" /> less
+      <i className="swatch same" /> same
+      <i className="swatch more" /> more
+    </p>
+  );
+}
+
+function Crumbs({ tree, node, unit, setZoom }: { tree: FlameTree; node: number; unit: string; setZoom: (node: number) => void }) {
+  const path = pathOf(tree, node);
+  const shown = path.length > 4 ? [path[0], ...path.slice(-3)] : path;
+  return (
+    <nav className="crumbs" aria-label="Focused block">
+      {shown.map((each, i) => (
+        <span key={each} className="crumb">
+          {i > 0 && <span aria-hidden="true">{i === 1 && path.length > 4 ? ' … ' : ' › '}</span>}
+          <button type="button" title={tree.names[tree.name[each]]} aria-current={each === node ? 'true' : undefined} onClick={() => setZoom(each)}>
+            {tree.names[tree.name[each]]}
+          </button>
+        </span>
+      ))}
+      <span className="crumb-value">
+        {tree.sides
+          ? `${formatValue(tree.sides.leftTotal[node], unit)} → ${formatValue(tree.sides.rightTotal[node], unit)}`
+          : `${formatValue(tree.total[node], unit)}${node > 0 ? ` · ${formatShare(tree.total[node], tree.total[0])}` : ''}`}
+      </span>
+      {node > 0 && (
+        <button type="button" className="reset" onClick={() => setZoom(0)}>
+          Reset <kbd>Esc</kbd>
+        </button>
+      )}
+    </nav>
+  );
+}
+
+type SandwichProps = Omit<Parameters<typeof FlameGraph>[0], 'zoom' | 'setZoom' | 'marked' | 'label' | 'ref'> & { func: string };
+
+function Sandwich({ func, tree, ...rest }: SandwichProps) {
+  const heaviest = useMemo(() => sortRows(functions(tree), 'self', true)[0]?.name ?? -1, [tree]);
+  const at = func ? tree.names.indexOf(func) : heaviest;
+  const above = useMemo(() => (at >= 0 ? callers(tree, at) : null), [tree, at]);
+  const below = useMemo(() => (at >= 0 ? callees(tree, at) : null), [tree, at]);
+  if (!above || !below) return <p className="nothing">{func} is not in these data. Choose a function in the table.</p>;
+  return (
+    <div className="pane sandwich">
+      <Half title="Callers" of={tree.names[at]} tree={above} {...rest} orientation="flame" />
+      <Half title="Callees" of={tree.names[at]} tree={below} {...rest} orientation="icicle" />
+    </div>
+  );
+}
+
+function Half({ title, of, tree, ...rest }: Omit<SandwichProps, 'func'> & { title: string; of: string }) {
+  const [zoom, setZoom] = useState(0);
+  useEffect(() => setZoom(0), [tree]);
+  return (
+    <div className="half">
+      <p className="half-title">
+        {title} of <b>{of}</b>
+      </p>
+      <FlameGraph {...rest} tree={tree} label={`${title} of ${of}`} zoom={zoom < nodeCount(tree) ? zoom : 0} setZoom={setZoom} marked={-1} />
+    </div>
+  );
+}

@@ -1,0 +1,173 @@
+// One service, one type: its series, its flame graph and table.
+
+import { useMemo, useState } from 'react';
+import { flameGraph, labelNames, pprof, series, type Query } from '../data/api';
+import { selector, withMatcher } from '../data/selector';
+import { copy, fileName, save } from '../data/share';
+import { usePage } from '../data/state';
+import { describeRange, resolve, step } from '../data/time';
+import { isGauge, parseType, seriesValue, typeLabel } from '../data/types';
+import { useQuery, type QueryState } from '../data/use-query';
+import { formatValue } from '../data/units';
+import type { Theme } from '../flame/color';
+import { isEmpty } from '../flame/tree';
+import { Icon } from '../ui/icons';
+import { Notice } from '../ui/notice';
+import { Picker } from '../ui/picker';
+import { lineColor, LINES_MAX, TimeChart, type Line } from '../ui/time-chart';
+import { Analysis } from './analysis';
+import { Trend } from './trend';
+
+const POINTS = 240;
+
+export function Explore({ theme }: { theme: Theme }) {
+  const { state, update, now } = usePage();
+  const range = useMemo(() => resolve(state, now), [state.from, state.until, now]);
+  const query: Query = { ...range, type: state.type, selector: selector(state.service, state.filter) };
+  const base = [state.tenant, query.type, query.selector, query.start, query.end].join('|');
+  const profileIds = state.profile ? [state.profile] : [];
+  const spans = state.span ? state.span.split(',').filter(Boolean) : [];
+  const ready = state.type !== '';
+  const graph = useQuery('the flame graph', ready ? `graph|${base}|${state.nodes}|${state.profile}|${state.span}` : null, (signal, progress) =>
+    flameGraph(query, { maxNodes: state.nodes, profileIds, spans }, { tenant: state.tenant, signal, progress }),
+  );
+  const title = `${state.service || 'All services'} · ${typeLabel(state.type)} · ${describeRange(state, now)}`;
+  const savePprof = async () => {
+    if (spans.length) throw new Error('pprof of spans is not served; take folded stacks.');
+    const bytes = await pprof(query, profileIds, { tenant: state.tenant });
+    save(`${fileName(state.service, typeLabel(state.type))}.pb`, bytes, 'application/octet-stream');
+  };
+  return (
+    <>
+      <SeriesCard theme={theme} query={query} base={ready ? base : null} />
+      <Selection spans={spans} />
+      <GraphState query={graph}>
+        {graph.data && (
+          <Analysis
+            tree={graph.data}
+            theme={theme}
+            title={title}
+            stale={graph.stale}
+            pprof={savePprof}
+            onCallSite={(path) => update({ group: `stack:${JSON.stringify(path)}` })}
+            trend={<Trend theme={theme} query={query} base={base} />}
+          />
+        )}
+      </GraphState>
+      {graph.data && !graph.loading && isEmpty(graph.data) && (
+        <Notice title="No profiles here" action={state.filter || state.profile || state.span ? { text: 'Clear filters', run: () => update({ filter: '', profile: '', span: '' }) } : { text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>
+          {state.service || 'No service'} has no {typeLabel(state.type)} profiles in this range{state.filter ? ' with these labels' : ''}.
+        </Notice>
+      )}
+    </>
+  );
+
+}
+
+/** What the graph is narrowed to besides labels. */
+function Selection({ spans }: { spans: string[] }) {
+  const { state, update, notify } = usePage();
+  if (!state.profile && !state.span) return null;
+  return (
+    <p className="selection" role="status">
+      {state.profile ? <>Single profile <code>{state.profile}</code></> : <>{spans.length === 1 ? 'Span' : `${spans.length} spans`} <code>{spans.slice(0, 3).join(', ')}</code></>}
+      <button type="button" className="button quiet" onClick={() => update({ profile: '', span: '' })}>
+        <Icon name="close" /> Show all
+      </button>
+      <button type="button" className="button quiet" onClick={() => { void copy(state.profile || state.span).then(() => notify('Copied')); }}>
+        <Icon name="copy" /> Copy id
+      </button>
+    </p>
+  );
+}
+
+/** What a graph's query says when it has no graph. */
+export function GraphState<T>({ query, children }: { query: QueryState<T>; children: React.ReactNode }) {
+  if (query.error) return <Notice tone="error" title="The query failed" action={{ text: 'Try again', run: query.retry }}>{query.error}</Notice>;
+  if (query.cancelled) return <Notice title="Cancelled" action={{ text: 'Run again', run: query.retry }}>The query was stopped before it was answered.</Notice>;
+  if (query.loading && !query.data) return <div className="skeleton" aria-hidden="true">{[96, 88, 71, 54, 32].map((width) => <i key={width} style={{ width: `${width}%` }} />)}</div>;
+  return <>{children}</>;
+}
+
+function callSiteOf(group: string): string[] {
+  if (!group.startsWith('stack:')) return [];
+  try {
+    const path: unknown = JSON.parse(group.slice(6));
+    return Array.isArray(path) ? path.map(String) : [];
+  } catch {
+    return [];
+  }
+}
+
+function SeriesCard({ theme, query, base }: { theme: Theme; query: Query; base: string | null }) {
+  const { state, update } = usePage();
+  const type = parseType(state.type);
+  const callSite = callSiteOf(state.group);
+  const groupBy = state.group && !callSite.length ? [state.group] : [];
+  const every = step(query, POINTS);
+  const [over, setOver] = useState(-1);
+  const answer = useQuery('the time series', base && `series|${base}|${every}|${state.group}`, (signal, progress) =>
+    series(query, { step: every, groupBy, average: isGauge(type), limit: LINES_MAX, callSite }, { tenant: state.tenant, signal, progress }),
+  );
+  const names = useQuery('labels', state.service ? `groups|${state.tenant}|${state.service}|${Math.floor(query.start / 6e4)}|${Math.floor(query.end / 6e4)}` : null, (signal) =>
+    labelNames([selector(state.service, '')], query, { tenant: state.tenant, signal }),
+  );
+  const unit = seriesValue(type, 0, every).unit;
+  const lines: Line[] = useMemo(
+    () =>
+      (answer.data ?? []).map((each) => ({
+        label: groupBy.length ? each.labels[groupBy[0]] || '(none)' : callSite.length ? callSite[callSite.length - 1] : typeLabel(state.type),
+        times: each.times,
+        values: each.values.map((value) => seriesValue(type, value, every).value),
+      })),
+    [answer.data],
+  );
+  const brush = ({ start, end }: { start: number; end: number }) => update({ from: String(Math.round(start)), until: String(Math.round(end)) });
+  const options = ['', ...(names.data ?? []).filter((name) => name !== 'service_name')];
+  return (
+    <section className={answer.stale ? 'card series stale' : 'card series'} aria-label="Time series">
+      <div className="card-head">
+        <h2>{typeLabel(state.type) || 'Series'}</h2>
+        <span className="muted">{unit}{lines.length >= LINES_MAX ? ` · top ${LINES_MAX}` : ''}</span>
+        <span className="spacer" />
+        {callSite.length > 0 ? (
+          <button type="button" className="button quiet" title={callSite.join(' › ')} onClick={() => update({ group: '' })}>
+            Stack: {callSite[callSite.length - 1]} <Icon name="close" />
+          </button>
+        ) : (
+          <Picker label="Group by" className="quiet" placeholder="none" value={state.group} options={options} text={(option) => option || 'none'} choose={(group) => update({ group })} />
+        )}
+      </div>
+      {answer.error ? (
+        <Notice tone="error" title="The series could not be read" action={{ text: 'Try again', run: answer.retry }}>{answer.error}</Notice>
+      ) : (
+        <TimeChart lines={lines} unit={unit} range={query} step={every} theme={theme} label={`${typeLabel(state.type)} over time`} height={124} brush={brush} highlight={over} />
+      )}
+      {groupBy.length > 0 && (
+        <ul className="legend" aria-label={`Series by ${groupBy[0]}`}>
+          {lines.slice(0, LINES_MAX).map((line, i) => (
+            <li key={line.label}>
+              <button
+                type="button"
+                title="Show only this"
+                onPointerEnter={() => setOver(i)}
+                onPointerLeave={() => setOver(-1)}
+                onFocus={() => setOver(i)}
+                onBlur={() => setOver(-1)}
+                onClick={() => update({ filter: withMatcher(state.filter, { name: groupBy[0], op: '=', value: line.label === '(none)' ? '' : line.label }) })}
+              >
+                <i style={{ background: lineColor(i, lines.length, theme) }} />
+                {line.label}
+                <span className="muted">{formatValue(mean(line.values), unit)}</span>
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+export function mean(values: number[]): number {
+  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
+}
