@@ -87,14 +87,11 @@ const CPU = [
   [['runtime.mstart', 'runtime.sysmon', 'runtime.usleep'], 2],
 ];
 
-/** Small frames below the known ones, so that the graph has the fringe that real ones have. */
-function fringe(stack, random) {
-  const packages = ['runtime', 'reflect', 'bytes', 'strconv', 'internal/bytealg', 'unicode/utf8'];
-  const functions = ['memmove', 'typedmemmove', 'growslice', 'convT', 'IndexByte', 'Equal', 'DecodeRune', 'grow', 'mapaccess2', 'makeslice', 'nextFreeFast', 'duffcopy'];
-  const more = [];
-  for (let i = 0; i < 1 + random() * 3; i++) more.push(`${packages[Math.floor(random() * packages.length)]}.${functions[Math.floor(random() * functions.length)]}`);
-  return [...stack, ...more];
-}
+/** What hangs below the known frames, so that the graph has the fringe that real ones have. */
+const FRINGE = [
+  ['runtime.growslice', 'runtime.mallocgc', 'runtime.nextFreeFast'], ['runtime.memmove'], ['runtime.mapaccess2_faststr', 'runtime.strhash'],
+  ['runtime.newobject', 'runtime.mallocgc'], ['internal/bytealg.IndexByte'], ['runtime.assertE2I2', 'runtime.getitab'], ['unicode/utf8.DecodeRune'], ['runtime.gcWriteBarrier'],
+];
 
 export function generator(seed) {
   let state = seed >>> 0;
@@ -111,8 +108,8 @@ function cpuProfile(timeMs, version, load, random, spans) {
     const count = Math.round(base * 12);
     if (!count) return [];
     const main = { stack, values: [count, count * 1e7], labels };
-    const edge = Math.max(1, Math.round(count * 0.12));
-    return [main, ...[0, 1].map(() => ({ stack: fringe(stack, random), values: [edge, edge * 1e7], labels }))];
+    const edge = Math.max(1, Math.round(count * (0.08 + 0.1 * random())));
+    return [main, ...[i, i * 3 + 1].map((at) => ({ stack: [...stack, ...FRINGE[at % FRINGE.length]], values: [edge, edge * 1e7], labels }))];
   });
   return pprof({ types: [['samples', 'count'], ['cpu', 'nanoseconds']], samples, timeMs });
 }

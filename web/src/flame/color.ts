@@ -51,7 +51,7 @@ export interface Palette {
   background: string;
 }
 
-const LIGHT = { lightness: 0.845, chroma: 0.072, faded: 0.955, fadedChroma: 0.016 };
+const LIGHT = { lightness: 0.855, chroma: 0.062, faded: 0.955, fadedChroma: 0.016 };
 const DARK = { lightness: 0.46, chroma: 0.07, faded: 0.265, fadedChroma: 0.014 };
 
 export function palette(theme: Theme): Palette {
@@ -86,6 +86,9 @@ export function diffPalette(theme: Theme): string[] {
   });
 }
 
+/** Changes below this part of a doubling have no colour. */
+const NOISE = 0.15;
+
 /** The bucket of a node's change: the share on the right over that on the left, on a scale of doublings. */
 export function changeBucket(left: number, leftTicks: number, right: number, rightTicks: number): number {
   const before = leftTicks > 0 ? left / leftTicks : 0;
@@ -94,7 +97,9 @@ export function changeBucket(left: number, leftTicks: number, right: number, rig
   if (before === 0) return 12;
   if (after === 0) return 0;
   const doublings = Math.max(-1, Math.min(1, Math.log2(after / before)));
-  const steps = Math.round(Math.abs(doublings) * 6);
+  // A tenth more or less is noise, and must not paint the whole graph.
+  if (Math.abs(doublings) < NOISE) return 6;
+  const steps = Math.max(1, Math.round(((Math.abs(doublings) - NOISE) / (1 - NOISE)) * 6));
   return 6 + Math.sign(doublings) * steps;
 }
 

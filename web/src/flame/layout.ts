@@ -1,7 +1,7 @@
 // What of a flame graph is on the screen: rectangles of the visible rows, none narrower than a pixel.
 //
-// Work is bounded by the screen, not by the tree: a level is entered by bisection, and bars too narrow to see are run
-// together, so a row costs at most about one step a pixel.
+// A level is entered by bisection, and bars too narrow to see are run together: what is drawn is bounded by the screen, not by
+// the tree, and what is looked at are the bars of the visible rows, once.
 
 import { bisect, type FlameTree } from './tree';
 
@@ -28,7 +28,9 @@ export interface Rectangles {
 }
 
 /** Bars narrower than this are run together. */
-export const NARROWEST = 1.2;
+export const NARROWEST = 1.5;
+/** So wide a run may become, in pixels. */
+const RUN = 8;
 
 export function rectangles(capacity = 4096): Rectangles {
   return {
@@ -97,31 +99,17 @@ function layoutLevel(tree: FlameTree, level: number, above: boolean, y: number, 
       node++;
       continue;
     }
-    // Run together what starts within the next pixel and is narrow too.
-    const limit = left + 1 / scale;
+    // Run together the narrow ones beside it, up to a few pixels; a gap of less than a pixel is none.
     let next = node + 1;
     let reach = right;
-    while (next < end && x[next] < limit && x[next] < to && total[next] * scale < NARROWEST) {
+    while (next < end && x[next] < to && total[next] * scale < NARROWEST && x[next] < left + RUN / scale && x[next] - reach < 1 / scale) {
       reach = x[next] + total[next];
       next++;
-      // Very many at one place: bisect over them.
-      if (next - node > 16) {
-        const skip = bisect(x, limit, next, end);
-        next = widest(total, next, skip, NARROWEST / scale);
-        reach = Math.max(reach, next > node ? x[next - 1] + total[next - 1] : reach);
-        break;
-      }
     }
     const run = Math.min(reach, to) - left;
-    if (total[node] > 0 || run > 0) push(out, next === node + 1 ? node : -1, (left - from) * scale, y, Math.max(run * scale, 0.5), above);
+    if (run > 0) push(out, next === node + 1 ? node : -1, (left - from) * scale, y, Math.max(run * scale, 0.5), above);
     node = next;
   }
-}
-
-/** First index in `from..to` whose bar is at least `limit` wide, or `to`. */
-function widest(total: Float64Array, from: number, to: number, limit: number): number {
-  for (let node = from; node < to; node++) if (total[node] >= limit) return node;
-  return to;
 }
 
 function push(out: Rectangles, node: number, x: number, y: number, width: number, above: boolean): void {

@@ -14,24 +14,27 @@ function stored(): Theme | null {
   }
 }
 
+const systemTheme = (): Theme => (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+
 export function applyStoredTheme(): void {
-  const theme = stored();
-  if (theme) document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.theme = stored() ?? systemTheme();
 }
 
 export function useTheme(): [Theme, () => void] {
-  const [system, setSystem] = useState<Theme>(() => (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'));
+  const [system, setSystem] = useState<Theme>(systemTheme);
   const [own, setOwn] = useState<Theme | null>(stored);
   useEffect(() => {
     const query = matchMedia('(prefers-color-scheme: dark)');
-    const changed = () => setSystem(query.matches ? 'dark' : 'light');
+    const changed = () => setSystem(systemTheme());
     query.addEventListener('change', changed);
     return () => query.removeEventListener('change', changed);
   }, []);
   const theme = own ?? system;
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+  }, [theme]);
   const toggle = useCallback(() => {
     const next = theme === 'dark' ? 'light' : 'dark';
-    document.documentElement.dataset.theme = next;
     try {
       localStorage.setItem(KEY, next);
     } catch {

@@ -5,7 +5,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Instants } from '../data/time';
 import { localTime } from '../data/time';
-import { formatValue } from '../data/units';
+import { formatAxis, formatValue } from '../data/units';
 import type { Theme } from '../flame/color';
 import { oklch } from '../flame/color';
 
@@ -81,7 +81,7 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
       scales: { x: { time: true, range: () => [range.start / 1000, range.end / 1000] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
         { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 24, space: narrow ? 90 : 80, values: (_, splits) => splits.map((value) => localTime(value * 1000, 1e12)) },
-        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 78, space: 32, values: (_, splits) => splits.map((value) => formatValue(value, unit)) },
+        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 64, space: 32, values: (_, splits) => splits.map((value) => formatAxis(value, unit)) },
       ],
       series: [
         {},

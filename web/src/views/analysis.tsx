@@ -35,7 +35,7 @@ interface Props {
 
 const PANES: { value: Pane; text: string; title: string }[] = [
   { value: 'both', text: 'Both', title: 'Table and flame graph' },
-  { value: 'flame', text: 'Flame graph', title: 'Flame graph' },
+  { value: 'flame', text: 'Graph', title: 'Flame graph' },
   { value: 'table', text: 'Table', title: 'Table' },
   { value: 'sandwich', text: 'Sandwich', title: 'Callers and callees of one function' },
 ];
@@ -52,7 +52,7 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
   const flame = useRef<FlameHandle>(null);
   const setZoom = useCallback((node: number) => update({ focus: node > 0 ? nodeKey(tree, node) : '' }), [tree, update]);
   const sandwich = useCallback((name: string) => update({ pane: 'sandwich', func: name }), [update]);
-  const panes = trend ? [...PANES, { value: 'trend' as Pane, text: 'Over time', title: 'Top functions over time' }] : PANES;
+  const panes = trend ? [...PANES, { value: 'trend' as Pane, text: 'Trend', title: 'Top functions over time' }] : PANES;
   const pane = panes.some((each) => each.value === state.pane) ? state.pane : 'both';
 
   const name = fileName(state.service, typeLabel(state.type), state.view === 'compare' ? 'diff' : '');

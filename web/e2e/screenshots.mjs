@@ -1,0 +1,47 @@
+// The pictures of docs/images, of data that we made up.
+//
+// usage: node e2e/screenshots.mjs http://127.0.0.1:4040 [folder]     (seeds it first with --seed)
+
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { launch } from './browser.mjs';
+import { seed } from './seed.mjs';
+
+const args = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
+const url = args[0] ?? 'http://127.0.0.1:4040';
+const folder = args[1] ?? fileURLToPath(new URL('../../docs/images', import.meta.url));
+const base = 'service=shop%2Fcheckout&type=process_cpu%3Acpu%3Ananoseconds%3Acpu%3Ananoseconds';
+const versions = 'left.filter=version%3D%222.3.1%22&right.filter=version%3D%222.4.0%22';
+
+export const SHOTS = [
+  { name: 'explore-light', scheme: 'light', query: base },
+  { name: 'explore-dark', scheme: 'dark', query: `${base}&group=version` },
+  { name: 'search-dark', scheme: 'dark', query: `${base}&search=json&pane=flame` },
+  { name: 'sandwich-light', scheme: 'light', query: `${base}&pane=sandwich&func=runtime.mallocgc` },
+  { name: 'diff-light', scheme: 'light', query: `${base}&view=compare&${versions}` },
+  { name: 'diff-dark', scheme: 'dark', query: `${base}&view=compare&${versions}` },
+  { name: 'heatmap-dark', scheme: 'dark', query: `${base}&view=heatmap&heat=spans` },
+  { name: 'over-time-light', scheme: 'light', query: `${base}&pane=trend` },
+  { name: 'phone-light', scheme: 'light', query: base, width: 360, height: 780 },
+  { name: 'phone-dark', scheme: 'dark', query: `${base}&view=compare&${versions}`, width: 360, height: 780 },
+];
+
+if (process.argv.includes('--seed')) await seed(url);
+const browser = await launch();
+if (browser) {
+  mkdirSync(folder, { recursive: true });
+  const only = process.env.ONLY;
+  for (const { name, scheme, query, width = 1440, height = 900, after } of SHOTS) {
+    if (only && !name.includes(only)) continue;
+    const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme, deviceScaleFactor: width < 500 ? 2 : 1 });
+    page.on('console', (message) => message.type() === 'error' && console.log(name, message.text()));
+    page.on('pageerror', (error) => console.log(name, error.message));
+    await page.goto(`${url}/?${query}`);
+    await page.waitForLoadState('networkidle');
+    await after?.(page);
+    await page.waitForTimeout(250);
+    await page.screenshot({ path: `${folder}/${name}.png` });
+    await page.close();
+  }
+  await browser.close();
+}
