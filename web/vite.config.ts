@@ -7,10 +7,13 @@ const proxy = Object.fromEntries(
   ['/querier.v1.QuerierService', '/push.v1.PusherService', '/ingest', '/pyroscope', '/ready'].map((path) => [path, { target: server }]),
 );
 
+const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
 export default defineConfig({
   plugins: [react()],
   server: { proxy },
-  preview: { proxy },
+  // The policy that the server sends (crates/web), so that a breach of it is seen early.
+  preview: { proxy, headers: { 'Content-Security-Policy': POLICY } },
   build: {
     target: 'es2022',
     modulePreload: { polyfill: false },

@@ -81,7 +81,7 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
       scales: { x: { time: true, range: () => [range.start / 1000, range.end / 1000] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
         { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 24, space: narrow ? 90 : 80, values: (_, splits) => splits.map((value) => localTime(value * 1000, 1e12)) },
-        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 64, space: 32, values: (_, splits) => splits.map((value) => formatAxis(value, unit)) },
+        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 64, space: 26, values: (_, splits) => splits.map((value) => formatAxis(value, unit)) },
       ],
       series: [
         {},

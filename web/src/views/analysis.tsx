@@ -169,7 +169,7 @@ function Options({ recursive, diff, nodes }: { recursive: boolean; diff: boolean
         ]}
         choose={(orientation) => update({ orientation }, 'replace')}
       />
-      <Popover label="Display" align="right" className="button quiet" button={<>Display<Icon name="chevron" /></>}>
+      <Popover label="Display" align="right" className="button quiet" button={<><span>Display</span><Icon name="chevron" /></>}>
         {() => (
           <div className="form">
             {!diff && (

@@ -72,10 +72,10 @@ function Selection({ spans }: { spans: string[] }) {
     <p className="selection" role="status">
       {state.profile ? <>Single profile <code>{state.profile}</code></> : <>{spans.length === 1 ? 'Span' : `${spans.length} spans`} <code>{spans.slice(0, 3).join(', ')}</code></>}
       <button type="button" className="button quiet" onClick={() => update({ profile: '', span: '' })}>
-        <Icon name="close" /> Show all
+        <Icon name="close" /> <span>Show all</span>
       </button>
       <button type="button" className="button quiet" onClick={() => { void copy(state.profile || state.span).then(() => notify('Copied')); }}>
-        <Icon name="copy" /> Copy id
+        <Icon name="copy" /> <span>Copy id</span>
       </button>
     </p>
   );
@@ -132,7 +132,7 @@ function SeriesCard({ theme, query, base }: { theme: Theme; query: Query; base: 
         <span className="spacer" />
         {callSite.length > 0 ? (
           <button type="button" className="button quiet" title={callSite.join(' › ')} onClick={() => update({ group: '' })}>
-            Stack: {callSite[callSite.length - 1]} <Icon name="close" />
+            <span>Stack: {callSite[callSite.length - 1]}</span> <Icon name="close" />
           </button>
         ) : (
           <Picker label="Group by" className="quiet" placeholder="none" value={state.group} options={options} text={(option) => option || 'none'} choose={(group) => update({ group })} />

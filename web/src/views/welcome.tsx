@@ -68,15 +68,15 @@ export function Welcome({ upload }: { upload: () => void }) {
           <code>{all[chosen].text}</code>
         </pre>
         <button type="button" className="button" onClick={() => void copy(all[chosen].text).then(() => notify('Copied'))}>
-          <Icon name="copy" /> Copy
+          <Icon name="copy" /> <span>Copy</span>
         </button>
       </div>
       <div className="welcome-actions">
         <button type="button" className="button primary" onClick={refresh}>
-          <Icon name="refresh" /> Look again
+          <Icon name="refresh" /> <span>Look again</span>
         </button>
         <button type="button" className="button" onClick={upload}>
-          <Icon name="upload" /> Upload a file
+          <Icon name="upload" /> <span>Upload a file</span>
         </button>
         <span className="muted">or drop a pprof, JFR, speedscope or folded file anywhere</span>
       </div>
