@@ -213,6 +213,7 @@ const tests = {
 
   async 'refuses a file that is no profile'() {
     const page = await open();
+    await drawn(page);
     await page.keyboard.press('u');
     await page.locator('input[type=file]').setInputFiles({ name: 'photo.png', mimeType: 'image/png', buffer: Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 1, 2]) });
     assert.match(await page.getByRole('alert').innerText(), /not pprof/);
@@ -245,7 +246,7 @@ const tests = {
     const held = new Promise((done) => (release = done));
     await page.route('**/SelectMergeStacktraces', async (route) => {
       await held;
-      await route.abort();
+      await route.abort().catch(() => {});
     });
     await page.keyboard.press('.');
     const cancel = page.getByRole('button', { name: /^Cancel/ });
@@ -322,6 +323,7 @@ const tests = {
 
   async 'lists its keys'() {
     const page = await open();
+    await drawn(page);
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keys' }).waitFor();
     await page.keyboard.press('Escape');

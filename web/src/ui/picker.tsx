@@ -25,7 +25,8 @@ export function Picker(props: Props) {
   const { label, value, text = (option) => option, placeholder, shortcut, id, className = '' } = props;
   return (
     <Popover
-      label={`${label}: ${value ? text(value) : placeholder}`}
+      label={label}
+      named={false}
       className={`button picker ${className}`}
       shortcut={shortcut}
       id={id}

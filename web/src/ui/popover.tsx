@@ -4,6 +4,8 @@ import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
 
 interface Props {
   label: string;
+  /** False where what the button shows is its name already. */
+  named?: boolean;
   button: ReactNode;
   className?: string;
   align?: 'left' | 'right';
@@ -14,7 +16,7 @@ interface Props {
   children: (close: () => void) => ReactNode;
 }
 
-export function Popover({ label, button, className = 'button', align = 'left', disabled, shortcut, id, children }: Props) {
+export function Popover({ label, named = true, button, className = 'button', align = 'left', disabled, shortcut, id, children }: Props) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const panel = useId();
@@ -43,7 +45,7 @@ export function Popover({ label, button, className = 'button', align = 'left', d
         if (open && event.relatedTarget && !root.current?.contains(event.relatedTarget as Node)) setOpen(false);
       }}
     >
-      <button type="button" id={id} className={className} aria-label={label} aria-expanded={open} aria-controls={open ? panel : undefined} aria-keyshortcuts={shortcut} disabled={disabled} onClick={() => setOpen(!open)}>
+      <button type="button" id={id} className={className} aria-label={named ? label : undefined} aria-expanded={open} aria-controls={open ? panel : undefined} aria-keyshortcuts={shortcut} disabled={disabled} onClick={() => setOpen(!open)}>
         {button}
       </button>
       {open && (

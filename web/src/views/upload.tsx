@@ -81,7 +81,7 @@ export function Upload({ dropped, close }: Props) {
         </label>
         <label className="form-row">
           <span>Service name</span>
-          <input className="input" value={service} pattern="[a-zA-Z0-9_./\-]+" title="Letters, digits, _ . / -" required spellCheck={false} onChange={(event) => setService(event.target.value)} />
+          <input className="input" value={service} pattern="[a-zA-Z0-9_.\/\-]+" title="Letters, digits, _ . / -" required spellCheck={false} onChange={(event) => setService(event.target.value)} />
         </label>
         {problem && (
           <p className="problem" role="alert">
