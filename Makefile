@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build test check bench book chart-test golden fuzz tools docs
+.PHONY: print-bin help run cluster-up build web page test check bench book chart-test golden fuzz tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -18,11 +18,12 @@ help: ## Show the targets.
 run: tools build ## Build what is missing and start Flamelake on port 4040 with data in ./data.
 	exec $(FLAMELAKE) --target=all --storage.filesystem.dir=$(DATA) $(ARGS)
 
-build: tools ## Build the server and command line.
+build: tools page ## Build the server and command line.
 	cargo build $(CARGO_FLAGS) --workspace --bins
 
-test: tools ## Run all tests; real components are installed or their tests say that they skip.
+test: tools page ## Run all tests; real components are installed or their tests say that they skip.
 	@scripts/install-tools.sh test
+	@scripts/test-web.sh
 	cargo test $(CARGO_FLAGS) --workspace --no-run
 	cargo test $(CARGO_FLAGS) --workspace --no-fail-fast
 
@@ -33,6 +34,12 @@ check: tools ## What CI checks besides tests: format, lints, dependencies, docum
 	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items --quiet
+
+web: ## Build the web page (web/dist), which the server holds; needs Node.
+	@scripts/build-web.sh
+
+page:
+	@scripts/build-web.sh try
 
 bench: tools build ## Measure: kernels by criterion, how they grow, then the load of docs/benchmarks.md against a fresh server.
 	cargo bench --locked --profile release --workspace --bench '*' -- $(BENCH_ARGS)

@@ -32,6 +32,10 @@ test() {
   command -v python3 >/dev/null || apt_install python3 python3-venv
   etcd_server
   faketime
+  # The page is tested in a real browser.
+  if command -v npm >/dev/null && ! command -v chromium >/dev/null && ! [ -x /usr/bin/google-chrome ]; then
+    (apt_install chromium) || say "could not get Chromium: the page's test in a browser will skip, saying so"
+  fi
   # gRPC by reflection, as a stranger does it.
   local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
   if ! "$bin/grpcurl" -version >/dev/null 2>&1 && command -v go >/dev/null; then

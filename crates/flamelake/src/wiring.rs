@@ -106,7 +106,7 @@ pub(crate) async fn build(
         }
         if roles.has(Role::Querier) {
             let querier = parts.querier(&store, &system);
-            system.http = querier.http(settings.tenancy());
+            system.http = querier.http(settings.tenancy()).merge(flamelake_web::routes());
             system.rpc = querier.rpc();
         }
         if roles.has(Role::Compactor) {

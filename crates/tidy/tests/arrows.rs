@@ -25,6 +25,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "api" => &[&["model", "pprof"]],
         "rpc" => &[&["model"], FOUNDATION],
         "ring" => &[&["model"], FOUNDATION],
+        // The page knows only its own files.
+        "web" => &[],
         // Roles: none knows another.
         "distributor" => &[&["model", "pprof"], CLUSTER, FOUNDATION],
         "ingester" => &[
@@ -36,7 +38,9 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "querier" => &[&["model", "pprof", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         "compactor" => &[&["model", "symbols", "block", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         // The program builds what roles are given, and `flamelake admin` looks at blocks, catalogs and logs without a server.
-        "flamelake" => &[&["model", "object-storage", "block", "catalog", "journal"], CLUSTER, FOUNDATION, ROLES],
+        "flamelake" => {
+            &[&["model", "object-storage", "block", "catalog", "journal", "web"], CLUSTER, FOUNDATION, ROLES]
+        }
         // Tests and tools meet the server only over the network.
         "testkit" => &[&["model", "pprof", "config", "runtime"]],
         "integration-tests" | "loadgen" => &[&["api", "testkit"]],

@@ -26,3 +26,4 @@ mod real_clients;
 mod restart;
 mod retention;
 mod s3;
+mod web_page;
