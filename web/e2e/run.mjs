@@ -3,7 +3,7 @@
 // usage: node e2e/run.mjs http://127.0.0.1:4040 [--seed]     (PAGE=url where the page is not served by the server itself)
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { gunzipSync } from 'node:zlib';
 import { launch } from './browser.mjs';
@@ -208,6 +208,30 @@ const tests = {
     await drawn(page);
     const names = await page.locator('.table-row .name').allInnerTexts();
     assert.deepEqual([...names].sort(), ['load', 'main', 'parse', 'read', 'report']);
+    return page;
+  },
+
+  async 'shows real profiles: uploads the corpus'() {
+    const corpus = process.env.FLAMELAKE_SHARED && `${process.env.FLAMELAKE_SHARED}/corpus`;
+    const files = ['pprof/go-cpu-small.pb.gz', 'pprof/go-heap-large.pb.gz', 'pprof/java-cpu.pb.gz', 'pprof/python-cpu.pb.gz', 'pprof/rust-cpu.pb.gz', 'pprof/nodejs-wall.pb.gz', 'jfr/kafka-cpu.jfr.gz', 'speedscope/simple.speedscope.json'];
+    const page = await open();
+    await drawn(page);
+    if (!corpus || !existsSync(corpus)) {
+      console.log('skipped: no corpus (FLAMELAKE_SHARED)');
+      return page;
+    }
+    for (const file of files) {
+      await page.getByRole('button', { name: 'Upload files' }).click();
+      await page.locator('input[type=file]').setInputFiles(`${corpus}/${file}`);
+      const service = `corpus/${file.split(/[/.]/)[1]}`;
+      await page.getByLabel('Service name').fill(service);
+      await page.getByRole('button', { name: 'Upload', exact: true }).click();
+      await page.waitForURL((url) => url.searchParams.get('service') === service && Boolean(url.searchParams.get('type')));
+      await drawn(page);
+      assert.ok((await page.locator('.table-row').count()) >= 2, file);
+      const [, , unit] = (state(page).get('type') ?? '').split(':');
+      assert.ok(unit, file);
+    }
     return page;
   },
 

@@ -110,7 +110,8 @@ export function fit(name: string, full: number, room: number): string {
   if (full <= room) return name;
   const short = shortName(name);
   const each = full / name.length;
-  const characters = Math.floor(room / (each * 1.04));
+  // The mean is of the whole name: what is kept of it may be wider.
+  const characters = Math.floor(room / (each * 1.1));
   if (short.length <= characters) return short;
   return characters < 4 ? '' : short.slice(0, characters - 1) + '…';
 }

@@ -7,11 +7,13 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     dialog.current?.showModal();
+    dialog.current?.focus();
   }, []);
   return (
     <dialog
       ref={dialog}
       aria-label={title}
+      tabIndex={-1}
       onClose={close}
       onKeyDown={(event) => event.stopPropagation()}
       onClick={(event) => {

@@ -31,6 +31,10 @@ interface Props {
 }
 
 export const LINES_MAX = 20;
+/** A line of fewer points would hardly be seen. */
+const FEW = 4;
+/** Steps of an axis of bytes. */
+const POWERS_OF_TWO = Array.from({ length: 51 }, (_, i) => 2 ** i);
 
 export function lineColor(index: number, count: number, theme: Theme): string {
   if (count === 1) return theme === 'light' ? '#c2521a' : '#f0894e';
@@ -63,7 +67,7 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
   onBrush.current = brush;
   const data = useMemo(() => table(lines, range, step), [lines, range, step]);
   const shown = lines.slice(0, LINES_MAX);
-  const shape = shown.map((line) => line.label).join('\n');
+  const shape = shown.map((line) => `${line.label} ${line.times.length < FEW}`).join('\n');
 
   useLayoutEffect(() => {
     const element = host.current;
@@ -81,13 +85,13 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
       scales: { x: { time: true, range: () => [range.start / 1000, range.end / 1000] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
         { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 24, space: narrow ? 90 : 80, values: (_, splits) => splits.map((value) => localTime(value * 1000, 1e12)) },
-        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 64, space: 26, values: (_, splits) => splits.map((value) => formatAxis(value, unit)) },
+        { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 64, space: 26, ...(unit.startsWith('bytes') ? { incrs: POWERS_OF_TWO } : {}), values: (_, splits) => splits.map((value) => formatAxis(value, unit)) },
       ],
       series: [
         {},
         ...shown.map((line, i) => {
           const stroke = color ?? lineColor(i, shown.length, theme);
-          return { label: line.label, stroke, width: 1.5, fill: shown.length === 1 ? `${stroke}22` : undefined, points: { show: false }, spanGaps: false };
+          return { label: line.label, stroke, width: 1.5, fill: shown.length === 1 ? `${stroke}22` : undefined, points: { show: line.times.length < FEW, size: 5, fill: stroke }, spanGaps: false };
         }),
       ],
       hooks: {

@@ -86,7 +86,7 @@ function Custom({ value, now, apply }: { value: Range; now: number; apply: (rang
       <button type="submit" className="button primary" disabled={problem !== null}>
         Apply
       </button>
-      <p className="hint">Local time, or relative: now-90m</p>
+      <p className="hint">Local time, or now‑90m</p>
     </form>
   );
 }

@@ -11,9 +11,9 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
       ['t', 'Choose a profile type'],
       ['l', 'Filter by labels'],
       ['r', 'Choose a range of time'],
-      ['1 2 3', 'Explore, compare, heatmap'],
+      ['1 2 3', 'Views'],
       ['g', 'Go to the flame graph'],
-      ['y', 'Copy a link to what is shown'],
+      ['y', 'Copy the link'],
       ['u', 'Upload files'],
       ['d', 'Dark or light'],
       ['.', 'Refresh'],
@@ -34,8 +34,8 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
   {
     group: 'Table',
     keys: [
-      ['Arrows', 'Move between functions'],
-      ['Enter', 'Mark in the flame graph'],
+      ['Arrows', 'Move'],
+      ['Enter', 'Mark its blocks'],
       ['s', 'Callers and callees'],
     ],
   },

@@ -15,7 +15,7 @@ export function commands(url: string, tenant: string): { name: string; text: str
     },
     {
       name: 'flamelake push',
-      text: `curl -s http://127.0.0.1:6060/debug/pprof/profile?seconds=5 -o cpu.pb.gz\nflamelake push cpu.pb.gz --label service_name=my-app --url ${url}`,
+      text: `curl -s http://127.0.0.1:6060/debug/pprof/profile?seconds=5 -o cpu.pb.gz\nflamelake push cpu.pb.gz --label service_name=my-app --url ${url}${tenant ? ` --tenant '${tenant}'` : ''}`,
     },
     {
       name: 'Python',
