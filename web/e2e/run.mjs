@@ -302,6 +302,15 @@ const tests = {
     return page;
   },
 
+  async 'asks for a tenant where the server wants one'() {
+    const page = await open('about:blank');
+    await page.route('**/querier.v1.QuerierService/*', (route) => route.fulfill({ status: 401, contentType: 'application/json', body: '{"code":"unauthenticated","message":"no org id"}' }));
+    await page.goto(`${base}/`);
+    await page.getByRole('button', { name: 'Choose a tenant' }).click();
+    await page.getByLabel('Tenant', { exact: true }).waitFor();
+    return page;
+  },
+
   async 'says how to send the first profile'() {
     const page = await open('about:blank');
     await page.route('**/LabelValues', (route) => route.fulfill({ contentType: 'application/json', body: '{}' }));

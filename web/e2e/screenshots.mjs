@@ -19,11 +19,9 @@ export const SHOTS = [
   { name: 'search-dark', scheme: 'dark', query: `${base}&search=json&pane=flame` },
   { name: 'sandwich-light', scheme: 'light', query: `${base}&pane=sandwich&func=runtime.mallocgc` },
   { name: 'diff-light', scheme: 'light', query: `${base}&view=compare&${versions}` },
-  { name: 'diff-dark', scheme: 'dark', query: `${base}&view=compare&${versions}` },
   { name: 'heatmap-dark', scheme: 'dark', query: `${base}&view=heatmap&heat=spans` },
   { name: 'over-time-light', scheme: 'light', query: `${base}&pane=trend` },
   { name: 'phone-light', scheme: 'light', query: base, width: 360, height: 780 },
-  { name: 'phone-dark', scheme: 'dark', query: `${base}&view=compare&${versions}`, width: 360, height: 780 },
 ];
 
 if (process.argv.includes('--seed')) await seed(url);
@@ -31,15 +29,16 @@ const browser = await launch();
 if (browser) {
   mkdirSync(folder, { recursive: true });
   const only = process.env.ONLY;
-  for (const { name, scheme, query, width = 1440, height = 900, after } of SHOTS) {
+  for (const { name, scheme, query, width = 1440, height = 900 } of SHOTS) {
     if (only && !name.includes(only)) continue;
     const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme, deviceScaleFactor: width < 500 ? 2 : 1 });
     page.on('console', (message) => message.type() === 'error' && console.log(name, message.text()));
     page.on('pageerror', (error) => console.log(name, error.message));
     await page.goto(`${url}/?${query}`);
     await page.waitForLoadState('networkidle');
-    await after?.(page);
-    await page.waitForTimeout(250);
+    await page.locator('main[aria-busy=false]').filter({ hasNot: page.locator('.skeleton') }).waitFor();
+    // Two frames: what came last is drawn.
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await page.screenshot({ path: `${folder}/${name}.png` });
     await page.close();
   }

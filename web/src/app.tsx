@@ -108,7 +108,9 @@ export function App() {
         <button type="button" className="button" aria-label="Refresh" aria-keyshortcuts="." title="Refresh (.)" onClick={refresh}><Icon name="refresh" /></button>
       </div>
       <main id="content" className={state.view} aria-busy={busy} tabIndex={-1}>
-        {known.error ? (
+        {known.code === 'unauthenticated' ? (
+          <Notice title="Which tenant?" action={{ text: 'Choose a tenant', run: () => document.getElementById('tenant')?.click() }}>This server keeps tenants apart: every request names one (X-Scope-OrgID).</Notice>
+        ) : known.error ? (
           <Notice tone="error" title="The server did not answer" action={{ text: 'Try again', run: known.retry }}>{known.error}</Notice>
         ) : empty && ever.data?.ingested ? (
           <Notice title="No profiles in this range" action={{ text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>There are profiles at other times, the newest of {new Date(ever.data.newest).toLocaleString()}.</Notice>
@@ -135,7 +137,7 @@ export function App() {
 function Tenant() {
   const { state, update } = usePage();
   return (
-    <Popover label={`Tenant: ${state.tenant || 'none'}`} align="right" className="button quiet tenant" button={<><span className="wide">{state.tenant || 'Tenant'}</span><span className="narrow">{state.tenant ? state.tenant.slice(0, 6) : 'T'}</span><Icon name="chevron" /></>}>
+    <Popover id="tenant" label={`Tenant: ${state.tenant || 'none'}`} align="right" className="button quiet tenant" button={<><span className="wide">{state.tenant || 'Tenant'}</span><span className="narrow">{state.tenant ? state.tenant.slice(0, 6) : 'T'}</span><Icon name="chevron" /></>}>
       {(close) => (
         <form
           className="form"
