@@ -67,8 +67,13 @@ impl Run {
 
     /// Acknowledged profiles must be there while clients go on; tells how long nothing could be asked or pushed.
     pub(crate) async fn expect_service(&self, what: &str) -> anyhow::Result<()> {
+        self.expect_service_at("front-0", what).await
+    }
+
+    /// The same with questions to a process by its name.
+    pub(crate) async fn expect_service_at(&self, front: &str, what: &str) -> anyhow::Result<()> {
         let (begun, before) = (Instant::now(), self.pushers.ledger().acknowledged());
-        self.pushers.ledger().account(&self.cluster.client("front-0")).await?;
+        self.pushers.ledger().account(&self.cluster.client(front)).await?;
         let asked = begun.elapsed();
         while self.pushers.ledger().acknowledged() == before {
             ensure!(begun.elapsed() < Duration::from_secs(60), "{what}: pushes are refused for a minute");
