@@ -326,11 +326,14 @@ const tests = {
   },
 
   async 'is usable at 360 px'() {
-    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=heatmap`, `${SHOP}&pane=sandwich`]) {
+    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=heatmap`, `${SHOP}&pane=sandwich`, `${SHOP}&pane=table`]) {
       const page = await open(query, { viewport: { width: 360, height: 740 }, hasTouch: true });
       await page.locator('main[aria-busy=false] canvas').first().waitFor();
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 360, `${query} is ${wide} px wide`);
+      // Nothing lies over the tools.
+      const head = await page.locator('.table-head, .exemplars').first().boundingBox();
+      assert.ok(head.y > 120, `${query}: the table is at ${head.y}`);
       await page.context().close();
     }
     const page = await open(SHOP, { viewport: { width: 360, height: 740 } });

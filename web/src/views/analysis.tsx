@@ -123,7 +123,7 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
       ) : (
         <>
           <Crumbs tree={tree} node={zoom} unit={unit} setZoom={setZoom} />
-          <div className={`panes ${pane}`}>
+          <div className={`panes show-${pane}`}>
             {pane !== 'flame' && <div className="pane">{table}</div>}
             {pane === 'sandwich' ? (
               <Sandwich {...common} func={state.func} />
