@@ -1,0 +1,42 @@
+// The state of the page lives in the address. A change is an entry of the history, except where it only refines (typing).
+
+import { createContext, useCallback, useContext, useEffect, useState } from 'react';
+import { format, parse, type State } from './url';
+
+export type Update = (patch: Partial<State>, how?: 'push' | 'replace') => void;
+
+export interface Page {
+  state: State;
+  update: Update;
+  /** What `now` means; moves on refresh. */
+  now: number;
+  refresh: () => void;
+  notify: (message: string) => void;
+}
+
+export function useUrlState(): [State, Update] {
+  const [state, setState] = useState(() => parse(location.search));
+  useEffect(() => {
+    const back = () => setState(parse(location.search));
+    addEventListener('popstate', back);
+    return () => removeEventListener('popstate', back);
+  }, []);
+  const update = useCallback<Update>((patch, how = 'push') => {
+    setState(() => {
+      // The address is the truth: two changes in one event both count.
+      const next = { ...parse(location.search), ...patch };
+      const link = `${location.pathname}${format(next)}`;
+      if (link !== location.pathname + location.search) history[how === 'push' ? 'pushState' : 'replaceState'](null, '', link);
+      return next;
+    });
+  }, []);
+  return [state, update];
+}
+
+export const PageContext = createContext<Page | null>(null);
+
+export function usePage(): Page {
+  const page = useContext(PageContext);
+  if (!page) throw new Error('no page around this component');
+  return page;
+}
