@@ -72,6 +72,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     tenant: Option<String>,
+    authorization: Option<String>,
 }
 
 impl Client {
@@ -82,12 +83,18 @@ impl Client {
             .no_proxy()
             .build()
             .expect("a client without TLS or proxies can be built");
-        Self { http, base: base.to_owned(), tenant: None }
+        Self { http, base: base.to_owned(), tenant: None, authorization: None }
     }
 
     /// Sends this `X-Scope-OrgID`.
     pub fn with_tenant(mut self, tenant: &str) -> Self {
         self.tenant = Some(tenant.to_owned());
+        self
+    }
+
+    /// Sends this `Authorization`.
+    pub fn with_authorization(mut self, value: &str) -> Self {
+        self.authorization = Some(value.to_owned());
         self
     }
 
@@ -215,6 +222,9 @@ impl Client {
         if let Some(tenant) = &self.tenant {
             message.metadata_mut().insert("x-scope-orgid", tenant.parse()?);
         }
+        if let Some(authorization) = &self.authorization {
+            message.metadata_mut().insert("authorization", authorization.parse()?);
+        }
         grpc.ready().await?;
         let codec = tonic_prost::ProstCodec::<Req, Resp>::default();
         Ok(match grpc.unary(message, PathAndQuery::try_from(path)?, codec).await {
@@ -267,8 +277,12 @@ impl Client {
 
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.tenant {
+        let request = match &self.tenant {
             Some(tenant) => request.header("x-scope-orgid", tenant),
+            None => request,
+        };
+        match &self.authorization {
+            Some(value) => request.header("authorization", value),
             None => request,
         }
     }

@@ -19,7 +19,7 @@ pub struct TenantLimits {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The file's text when it was last looked at, good or bad: a bad file is complained about once.
+    /// The text that the overrides come from.
     seen: Option<String>,
     overrides: Arc<BTreeMap<TenantId, Arc<Limits>>>,
 }
@@ -42,8 +42,8 @@ impl TenantLimits {
             return Ok(false);
         }
         let parsed = parse(&text, &path.display().to_string(), &self.defaults);
-        state.seen = Some(text);
         state.overrides = Arc::new(parsed?);
+        state.seen = Some(text);
         Ok(true)
     }
 

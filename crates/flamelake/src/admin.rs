@@ -39,12 +39,23 @@ pub(crate) fn operator_routes(admin: Admin) -> Router {
     Router::new().route("/ingester/flush", post(flush)).with_state(admin)
 }
 
-/// The routes that only look.
-pub(crate) fn routes(admin: Admin) -> Router {
+/// What anybody may ask, from the first moment on.
+pub(crate) fn starting_routes(admin: Admin) -> Router {
     Router::new()
         .route("/ready", get(ready))
         .route("/healthz", get(async || "ok\n"))
         .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+/// The routes that only look.
+pub(crate) fn routes(admin: Admin) -> Router {
+    starting_routes(admin.clone())
+        .merge(looking_routes(admin))
+}
+
+fn looking_routes(admin: Admin) -> Router {
+    Router::new()
         .route("/config", get(config))
         .route("/api/v1/status/config", get(async |State(admin): State<Admin>| yaml(&admin.config.all)))
         .route("/api/v1/status/config/diff", get(async |State(admin): State<Admin>| yaml(&admin.config.diff)))

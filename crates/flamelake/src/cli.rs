@@ -11,7 +11,7 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 4] = ["push", "query", "ring", "help"];
+const COMMANDS: [&str; 5] = ["push", "query", "ring", "token", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
@@ -19,6 +19,7 @@ Usage:
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
   flamelake query types|labels|series|flamegraph|top|pprof        ask a server
   flamelake ring                                                  show who is a member of the cluster
+  flamelake token  --for TENANT --right push|query|admin         draw a request token for auth.tokens-file
   flamelake admin …                                               look at blocks, catalogs and logs without a server
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit

@@ -5,10 +5,12 @@ mod time;
 mod push;
 mod query;
 mod ring;
+mod token;
 mod tree;
 mod render;
 
 use clap::{Args, Parser, Subcommand};
+use flamelake_config::Secret;
 
 use client::Client;
 pub(crate) use time::show as show_time;
@@ -29,6 +31,8 @@ enum Command {
     Query(query::Query),
     /// Shows who is a member of the cluster.
     Ring(ring::Ring),
+    /// Draws a request token and prints it, and below it the line for auth.tokens-file.
+    Token(token::Token),
 }
 
 /// Which server, and as whom.
@@ -40,6 +44,13 @@ struct Target {
     /// Sent as X-Scope-OrgID; needed where multi-tenancy is on.
     #[arg(long, global = true, env = "FLAMELAKE_TENANT")]
     tenant: Option<String>,
+    /// Request token; needed where the server has auth.tokens-file. Better by the variable: other users see command lines.
+    #[arg(long, global = true, env = "FLAMELAKE_TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<Secret>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 impl Commands {
@@ -49,13 +60,14 @@ impl Commands {
             Command::Push(push) => push.run().await,
             Command::Query(query) => query.run().await,
             Command::Ring(ring) => ring.run().await,
+            Command::Token(token) => token.run(),
         }
     }
 }
 
 impl Target {
     fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url, self.tenant.as_deref())
+        Client::new(&self.url, self.tenant.as_deref(), self.token.as_ref())
     }
 }
 

@@ -28,6 +28,9 @@ flamelake_config::section! {
         "server.request-bodies-bytes-max" => pub request_bodies_bytes_max: ByteSize = ByteSize(1 << 30),
         /// On: every request names its tenant in the header X-Scope-OrgID and gets 401 without. Off: everything belongs to `anonymous`.
         "auth.multitenancy-enabled" => pub multitenancy_enabled: bool = false,
+        /// File of request tokens, one a line, read again when it changes; then requests to the public and the admin port need one
+        /// (`docs/security.md`; `flamelake token` draws them). Empty = everybody may do everything.
+        "auth.tokens-file" => pub auth_tokens_file: String = String::new(),
         /// YAML file with `overrides: {tenant: {limit: value}}`, read again when it changes. Empty = none.
         "runtime-config.file" => pub runtime_config_file: String = String::new(),
         nested {

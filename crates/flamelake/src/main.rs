@@ -10,6 +10,8 @@ mod wiring;
 mod offline;
 mod open_files;
 mod starting;
+mod access;
+mod reload;
 mod server;
 mod commands;
 

@@ -1,30 +1,33 @@
 //! The life of the server: start in order, serve, stop in reverse order.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use flamelake_api::{FILE_DESCRIPTOR_SET, METHODS};
 use flamelake_config::{Show, Values, show};
+use flamelake_rpc::auth::{Guard, Tokens};
 use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics};
 use flamelake_runtime::clock::{SharedClock, SystemClock};
 use flamelake_runtime::{Readiness, stop_signal};
 use flamelake_telemetry::BuildInfo;
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
-use crate::admin::{Admin, ConfigTexts, operator_routes, routes};
+use crate::access::access;
+use crate::admin::{Admin, ConfigTexts, operator_routes, routes, starting_routes};
 use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
 use crate::life::{self, Life};
 use crate::open_files;
+use crate::reload::Reloader;
 use crate::starting::Later;
 use crate::target::Roles;
 use crate::wiring::{self, System};
 
-/// How often the file of tenants' limits is looked at.
-const LIMITS_RELOAD: Duration = Duration::from_secs(10);
 /// What a process that is not ready waits for, as `/ready` names it.
 const RING: &str = "ring (etcd)";
 const REPLAY: &str = "replay of older logs";
@@ -64,15 +67,18 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let stop = CancellationToken::new();
     let address = public.local_addr();
     let later = Later::new(Arc::clone(&clock));
-    let mut ports = vec![tokio::spawn(public.run(later.router(routes(early.clone())), stop.clone()))];
+    let mut ports = vec![tokio::spawn(public.run(later.router(starting_routes(early.clone())), stop.clone()))];
     let later_admin = Later::new(Arc::clone(&clock));
     ports
-        .extend(admin_port.map(|port| tokio::spawn(port.run(later_admin.router(routes(early.clone())), stop.clone()))));
+        .extend(admin_port.map(|port| tokio::spawn(port.run(later_admin.router(starting_routes(early.clone())), stop.clone()))));
     let cluster = Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?);
     readiness.set(RING, true);
     let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
-    let health = Health::new();
     readiness.set(REPLAY, true);
+    let mut reloader = Reloader::new(&registry)?;
+    reloader.limits(&system.limits);
+    let guard = guard(&settings, &registry, &mut reloader)?;
+    let health = Health::new();
     let admin = Admin { ingester: system.ingester.clone().map(|ingester| ingester as _), ..early };
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
     let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
@@ -92,8 +98,8 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     } else {
         (app, App::new().plain(routes(admin)).plain(operators))
     };
-    let admin_app = admin_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
-    let app = app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
+    let admin_app = admin_app.guard(guard.clone()).build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
+    let app = app.guard(guard).build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
     let internal_app = App::new().health(&health).reflection(FILE_DESCRIPTOR_SET);
     let internal_app = system.serve(internal_app, &cluster, &clock);
     let internal_app = internal_app.build(&config, tenancy, &metrics).map_err(anyhow::Error::msg)?;
@@ -101,7 +107,8 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     later.set(app);
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
     later_admin.set(admin_app);
-    let background = background(&system, &cluster, &clock, &stop);
+    let mut background = background(&system, &cluster, &clock, &stop);
+    background.push(tokio::spawn(reloader.run(Arc::clone(&clock), stop.clone())));
     cluster.join().await?;
     readiness.set(START, true);
     health.set("", true);
@@ -140,6 +147,16 @@ async fn bind(host: &str, port: u16, config: &ServerConfig, metrics: &ServerMetr
     Ok(Some(Server::bind(&address(host, port), config.clone(), metrics.clone()).await?))
 }
 
+/// `None`: everybody may come in.
+fn guard(settings: &ServerSettings, registry: &Registry, reloader: &mut Reloader) -> anyhow::Result<Option<Guard>> {
+    if settings.auth_tokens_file.is_empty() {
+        return Ok(None);
+    }
+    let tokens = Arc::new(Tokens::open(Path::new(&settings.auth_tokens_file))?);
+    reloader.tokens(&tokens);
+    Ok(Some(Guard::new(tokens, access, registry)?))
+}
+
 fn background(
     system: &System,
     cluster: &Cluster,
@@ -156,22 +173,6 @@ fn background(
         let recoverer = Recoverer { ring, own, ingester, members: cluster.members(), clock: Arc::clone(clock) };
         tasks.push(tokio::spawn(recoverer.run(stop.clone())));
     }
-    let (limits, clock, token) = (Arc::clone(&system.limits), Arc::clone(clock), stop.clone());
-    tasks.push(tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = token.cancelled() => return,
-                () = clock.sleep(LIMITS_RELOAD) => {}
-            }
-            match limits.reload() {
-                Ok(true) => info!("limits of tenants changed"),
-                Ok(false) => {}
-                Err(error) => {
-                    error!(error = &error as &dyn std::error::Error, "bad file of limits; the last good one holds")
-                }
-            }
-        }
-    }));
     tasks
 }
 

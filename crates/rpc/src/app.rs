@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::accept::Capabilities;
+use crate::auth::{self, Guard};
 use crate::connect::{self, Engine};
 use crate::content_type::{ContentType, Protocol};
 use crate::health::WATCH;
@@ -29,6 +30,7 @@ pub struct App {
     rpc: RpcRouter,
     plain: Router,
     descriptor_sets: Vec<&'static [u8]>,
+    guard: Option<Guard>,
 }
 
 impl App {
@@ -72,6 +74,12 @@ impl App {
         self
     }
 
+    /// Lets in only those whom the guard knows, whatever the route; without one everybody comes in.
+    pub fn guard(mut self, guard: Option<Guard>) -> Self {
+        self.guard = guard;
+        self
+    }
+
     /// The finished routes. The error names a descriptor set that cannot be read.
     pub fn build(self, config: &ServerConfig, tenancy: Tenancy, metrics: &ServerMetrics) -> Result<Router, String> {
         let rpc = rpc_routes(self.rpc, config, tenancy, metrics);
@@ -79,9 +87,12 @@ impl App {
         if !self.descriptor_sets.is_empty() {
             routes = routes.merge(reflection::routes(&self.descriptor_sets)?);
         }
+        routes = routes.fallback(not_found);
+        if let Some(guard) = self.guard {
+            routes = routes.layer(middleware::from_fn_with_state((guard, tenancy), auth::check));
+        }
         let panics = metrics.panics();
         Ok(routes
-            .fallback(not_found)
             .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| {
                 panics.inc();
                 error!(panic = connect::panic_text(&*panic), "handler panicked");

@@ -16,6 +16,7 @@ mod health;
 mod reflection;
 mod config;
 mod metrics;
+pub mod auth;
 mod app;
 mod bounded_body;
 mod server;

@@ -158,7 +158,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a bounded part of the body before the answer goes out.
-async fn refuse(request: Request<Body>, response: Response<Body>) -> Response<Body> {
+pub(crate) async fn refuse(request: Request<Body>, response: Response<Body>) -> Response<Body> {
     let body = Limited::new(request.into_body(), DRAIN_BYTES_MAX);
     let _ = tokio::time::timeout(DRAIN_TIME_MAX, body.collect()).await;
     response

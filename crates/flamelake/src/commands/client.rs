@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use flamelake_config::Secret;
 use prost::Message;
 use reqwest::header;
 use serde::Deserialize;
@@ -50,12 +51,19 @@ impl CallError {
 }
 
 impl Client {
-    pub(super) fn new(url: &str, tenant: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, tenant: Option<&str>, token: Option<&Secret>) -> anyhow::Result<Self> {
         let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         if base.starts_with("https://") {
             bail!("--url {url} asks for TLS, which this client does not speak; put a proxy with plain HTTP before it");
         }
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        let mut headers = header::HeaderMap::new();
+        if let Some(token) = token {
+            let value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            let mut value = value.map_err(|_| anyhow!("--token holds characters that no token has"))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers).build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: tenant.map(str::to_owned), http })
     }
 
