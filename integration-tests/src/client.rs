@@ -1,6 +1,7 @@
 //! A client that speaks every public protocol, so that one question can be asked in all of them.
 
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -78,11 +79,18 @@ pub struct Client {
 impl Client {
     /// Of a base URL without a slash at its end; sends no tenant.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(120))
-            .no_proxy()
-            .build()
-            .expect("a client without TLS or proxies can be built");
+        Self::of(base, reqwest::Client::builder())
+    }
+
+    /// The same over TLS (not gRPC), trusting only the authorities of a PEM file.
+    pub fn trusting(base: &str, authorities: &Path) -> anyhow::Result<Self> {
+        let authorities = reqwest::Certificate::from_pem_bundle(&std::fs::read(authorities)?)?;
+        Ok(Self::of(base, reqwest::Client::builder().tls_certs_only(authorities)))
+    }
+
+    fn of(base: &str, http: reqwest::ClientBuilder) -> Self {
+        let http =
+            http.timeout(Duration::from_secs(120)).no_proxy().build().expect("a client without proxies can be built");
         Self { http, base: base.to_owned(), tenant: None, authorization: None }
     }
 

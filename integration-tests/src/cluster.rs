@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use flamelake_testkit::Etcd;
+use flamelake_testkit::certificates::Authority;
 use flamelake_testkit::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 use crate::wire::Wire;
@@ -94,6 +95,31 @@ impl Cluster {
     ) -> anyhow::Result<Option<Self>> {
         let Some(s3) = S3Server::start(who, folder.path())? else { return Ok(None) };
         let Some(etcds) = Etcd::start_several(who, etcds) else { return Ok(None) };
+        Ok(Some(Self::over(etcds, s3, folder, disk, options.flag("storage.s3.insecure=true"))))
+    }
+
+    /// The same, with etcd and the S3 server speaking TLS by this authority; etcd asks for certificates.
+    pub fn prepare_with_tls(who: &str, options: ServerOptions, authority: &Authority) -> anyhow::Result<Option<Self>> {
+        let folder = tempfile::Builder::new().prefix("flamelake-s3-").tempdir()?;
+        let Some(s3) = S3Server::start_with_tls(who, folder.path(), authority)? else { return Ok(None) };
+        let Some(etcd) = Etcd::start_with_tls(who, authority) else { return Ok(None) };
+        let (trusted, own) = (authority.certificate(), authority.issue("etcd-client"));
+        let flags = [
+            format!("storage.s3.tls-ca-path={}", trusted.display()),
+            format!("ring.etcd.tls-ca-path={}", trusted.display()),
+            format!("ring.etcd.tls-cert-path={}", own.certificate.display()),
+            format!("ring.etcd.tls-key-path={}", own.key.display()),
+        ];
+        Ok(Some(Self::over(vec![etcd], s3, folder, None, options.flags(flags.iter().map(String::as_str)))))
+    }
+
+    fn over(
+        etcds: Vec<Etcd>,
+        s3: S3Server,
+        folder: tempfile::TempDir,
+        disk: Option<Tmpfs>,
+        options: ServerOptions,
+    ) -> Self {
         let endpoints: Vec<String> = etcds.iter().map(Etcd::endpoint).collect();
         let flags = [
             "storage.backend=s3".to_owned(),
@@ -101,7 +127,6 @@ impl Cluster {
             format!("storage.s3.bucket-name={BUCKET}"),
             format!("storage.s3.access-key-id={ACCESS_KEY}"),
             format!("storage.s3.secret-access-key={SECRET_KEY}"),
-            "storage.s3.insecure=true".to_owned(),
             "storage.s3.force-path-style=true".to_owned(),
             format!("ring.etcd.endpoints={}", endpoints.join(",")),
             "ring.instance-addr=127.0.0.1".to_owned(),
@@ -111,7 +136,7 @@ impl Cluster {
             "log.flush-interval=20ms".to_owned(),
         ];
         let options = options.flags(flags.iter().map(String::as_str));
-        Ok(Some(Self { etcds, s3, options, servers: BTreeMap::new(), disk, folder }))
+        Self { etcds, s3, options, servers: BTreeMap::new(), disk, folder }
     }
 
     /// The same with processes, `(name, target)`.

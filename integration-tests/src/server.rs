@@ -19,6 +19,7 @@ pub struct ServerOptions {
     flags: Vec<String>,
     open_files_max: Option<u32>,
     environment: Vec<(String, String)>,
+    authorities: Option<PathBuf>,
 }
 
 impl ServerOptions {
@@ -53,6 +54,12 @@ impl ServerOptions {
     /// Limits on the rate of pushes out of the way.
     pub fn fast_pushes(self) -> Self {
         self.flags(["distributor.ingestion-rate-limit-mb=1000", "distributor.ingestion-burst-size-mb=2000"])
+    }
+
+    /// Its public port speaks TLS, as its flags say, with a certificate of these authorities.
+    pub fn https(mut self, authorities: &Path) -> Self {
+        self.authorities = Some(authorities.to_owned());
+        self
     }
 
     /// The tenant header counts.
@@ -299,7 +306,10 @@ impl Server {
 
     /// A client of the default tenant.
     pub fn client(&self) -> Client {
-        Client::new(&self.url())
+        match &self.options.authorities {
+            None => Client::new(&self.url()),
+            Some(file) => Client::trusting(&self.url(), file).expect("the authorities of a test are readable"),
+        }
     }
 
     /// A client of a tenant; needs [`ServerOptions::multitenant`].
@@ -309,7 +319,8 @@ impl Server {
 
     /// Of the public port.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.options.authorities.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// Where it keeps its data: by default in `data` of the folder it is started in.

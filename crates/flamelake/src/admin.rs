@@ -50,8 +50,7 @@ pub(crate) fn starting_routes(admin: Admin) -> Router {
 
 /// The routes that only look.
 pub(crate) fn routes(admin: Admin) -> Router {
-    starting_routes(admin.clone())
-        .merge(looking_routes(admin))
+    starting_routes(admin.clone()).merge(looking_routes(admin))
 }
 
 fn looking_routes(admin: Admin) -> Router {

@@ -21,6 +21,7 @@ use ulid::Ulid;
 
 use crate::config::ServerSettings;
 use crate::target::Roles;
+use crate::tls::Tls;
 use gate::Gate;
 pub(crate) use gate::Gated;
 pub(crate) use members::RingMembers;
@@ -58,6 +59,7 @@ impl Cluster {
         settings: &ServerSettings,
         roles: &Roles,
         log_url: &str,
+        tls: &Tls,
         clock: &SharedClock,
         registry: &Registry,
     ) -> anyhow::Result<Self> {
@@ -76,7 +78,7 @@ impl Cluster {
         };
         let deps = RingDeps { clock: SharedClock::clone(clock), registry: registry.clone() };
         let ring = Ring::open(settings.ring.clone(), deps).await?;
-        let (peers, gate) = (Peers::new(settings.peers.clone()), Gate::default());
+        let (peers, gate) = (Peers::new(settings.peers.clone()).with_tls(tls.peers.clone()), Gate::default());
         let members = RingMembers::new(ring.handle(), instance.id.clone(), peers.clone(), SharedClock::clone(clock));
         let registration = Registration::new(
             ring.handle(),

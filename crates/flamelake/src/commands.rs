@@ -9,6 +9,8 @@ mod token;
 mod tree;
 mod render;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use flamelake_config::Secret;
 
@@ -36,7 +38,7 @@ enum Command {
 }
 
 /// Which server, and as whom.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 struct Target {
     /// The server's public port.
     #[arg(long, global = true, env = "FLAMELAKE_URL", default_value = "http://127.0.0.1:4040")]
@@ -47,6 +49,12 @@ struct Target {
     /// Request token; needed where the server has auth.tokens-file. Better by the variable: other users see command lines.
     #[arg(long, global = true, env = "FLAMELAKE_TOKEN", hide_env_values = true, value_parser = secret)]
     token: Option<Secret>,
+    /// PEM file of the authorities that signed the server's certificate; those of the machine if absent.
+    #[arg(long, global = true, env = "FLAMELAKE_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// PEM file of a client certificate and its key, where the server asks for one.
+    #[arg(long, global = true, env = "FLAMELAKE_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
 }
 
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
@@ -67,7 +75,7 @@ impl Commands {
 
 impl Target {
     fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url, self.tenant.as_deref(), self.token.as_ref())
+        Client::new(self)
     }
 }
 

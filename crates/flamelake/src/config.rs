@@ -34,6 +34,12 @@ flamelake_config::section! {
         /// YAML file with `overrides: {tenant: {limit: value}}`, read again when it changes. Empty = none.
         "runtime-config.file" => pub runtime_config_file: String = String::new(),
         nested {
+            /// TLS of the public port.
+            pub http_tls: flamelake_rpc::tls::HttpTlsConfig,
+            /// TLS of the internal port.
+            pub grpc_tls: flamelake_rpc::tls::GrpcTlsConfig,
+            /// TLS of the admin port.
+            pub admin_tls: flamelake_rpc::tls::AdminTlsConfig,
             /// Logs and traces.
             pub telemetry: flamelake_telemetry::TelemetryConfig,
             /// Where everything durable lies.

@@ -12,6 +12,7 @@ mod open_files;
 mod starting;
 mod access;
 mod reload;
+mod tls;
 mod server;
 mod commands;
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use flamelake_config::TenantLimits;
 use flamelake_rpc::auth::Tokens;
+use flamelake_rpc::tls::{ListenTls, PeerTls};
 use flamelake_runtime::clock::SharedClock;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+
+use crate::tls::Tls;
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -28,6 +31,18 @@ impl Reloaded for TenantLimits {
 }
 
 impl Reloaded for Tokens {
+    fn reload(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        Ok(Self::reload(self)?)
+    }
+}
+
+impl Reloaded for ListenTls {
+    fn reload(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        Ok(Self::reload(self)?)
+    }
+}
+
+impl Reloaded for PeerTls {
     fn reload(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
         Ok(Self::reload(self)?)
     }
@@ -65,6 +80,17 @@ impl Reloader {
 
     pub(crate) fn tokens(&mut self, tokens: &Arc<Tokens>) {
         self.add("tokens", Arc::clone(tokens) as _);
+    }
+
+    pub(crate) fn tls(&mut self, tls: &Tls) {
+        for (name, port) in [("tls-http", &tls.http), ("tls-grpc", &tls.grpc), ("tls-admin", &tls.admin)] {
+            if let Some(port) = port {
+                self.add(name, Arc::clone(port) as _);
+            }
+        }
+        if let Some(peers) = &tls.peers {
+            self.add("tls-peers", Arc::clone(peers) as _);
+        }
     }
 
     fn add(&mut self, name: &'static str, file: Arc<dyn Reloaded>) {

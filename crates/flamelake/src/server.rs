@@ -26,6 +26,7 @@ use crate::open_files;
 use crate::reload::Reloader;
 use crate::starting::Later;
 use crate::target::Roles;
+use crate::tls::Tls;
 use crate::wiring::{self, System};
 
 /// What a process that is not ready waits for, as `/ready` names it.
@@ -55,9 +56,12 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         ..defaults
     };
     let public = address(&settings.http_listen_address, settings.http_listen_port);
-    let public = Server::bind(&public, config.clone(), metrics.clone()).await?;
+    let tls = Tls::open(&settings)?;
+    let public = Server::bind(&public, config.clone(), metrics.clone()).await?.with_tls(tls.http.clone());
     let internal = bind(&settings.grpc_listen_address, settings.grpc_listen_port, &config, &metrics).await?;
     let admin_port = bind(&settings.admin_listen_address, settings.admin_listen_port, &config, &metrics).await?;
+    let internal = internal.map(|port| port.with_tls(tls.grpc.clone()));
+    let admin_port = admin_port.map(|port| port.with_tls(tls.admin.clone()));
     let texts = Arc::new(ConfigTexts {
         all: show(&settings, values, Show::All),
         diff: show(&settings, values, Show::Diff),
@@ -69,14 +73,17 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let later = Later::new(Arc::clone(&clock));
     let mut ports = vec![tokio::spawn(public.run(later.router(starting_routes(early.clone())), stop.clone()))];
     let later_admin = Later::new(Arc::clone(&clock));
-    ports
-        .extend(admin_port.map(|port| tokio::spawn(port.run(later_admin.router(starting_routes(early.clone())), stop.clone()))));
-    let cluster = Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &clock, &registry).await?);
+    ports.extend(
+        admin_port.map(|port| tokio::spawn(port.run(later_admin.router(starting_routes(early.clone())), stop.clone()))),
+    );
+    let cluster =
+        Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &tls, &clock, &registry).await?);
     readiness.set(RING, true);
     let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     readiness.set(REPLAY, true);
     let mut reloader = Reloader::new(&registry)?;
     reloader.limits(&system.limits);
+    reloader.tls(&tls);
     let guard = guard(&settings, &registry, &mut reloader)?;
     let health = Health::new();
     let admin = Admin { ingester: system.ingester.clone().map(|ingester| ingester as _), ..early };
@@ -113,7 +120,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     readiness.set(START, true);
     health.set("", true);
     let took = clock.monotonic().saturating_sub(started);
-    greet(&settings, &format!("http://{}", reachable(address)), took);
+    greet(&settings, &format!("{}://{}", if tls.http.is_some() { "https" } else { "http" }, reachable(address)), took);
 
     let signal = tokio::select! {
         signal = stop_signal() => signal?,

@@ -56,6 +56,8 @@ flamelake_config::section! {
         "storage.s3.secret-access-key" => pub secret_access_key: Secret = Secret::default(),
         /// Plain HTTP.
         "storage.s3.insecure" => pub insecure: bool = false,
+        /// PEM file of the authorities that signed the certificate of the endpoint, besides those of the machine. Read at start.
+        "storage.s3.tls-ca-path" => pub tls_ca_path: String = String::new(),
         /// Bucket in the path instead of the host name.
         "storage.s3.force-path-style" => pub force_path_style: bool = false,
         /// Encryption at rest that is asked of the server: `SSE-S3`, `SSE-KMS`, or empty = what the bucket does by itself.

@@ -9,7 +9,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::faulty::{Faults, FaultyStore};
 use crate::{
@@ -90,7 +90,7 @@ fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, 
         .with_allow_http(config.insecure)
         .with_virtual_hosted_style_request(!config.force_path_style)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_client_options(client_options(timeout).with_allow_http(config.insecure))
+        .with_client_options(trusting(client_options(timeout), &config.tls_ca_path)?.with_allow_http(config.insecure))
         .with_retry(client_retry());
     if !config.endpoint.is_empty() {
         builder = builder.with_endpoint(s3_endpoint(config));
@@ -165,6 +165,20 @@ fn azure(config: &AzureConfig, timeout: Duration) -> Result<impl ObjectStore + u
         builder = builder.with_endpoint(config.endpoint.clone()).with_allow_http(plain);
     }
     builder.build().map_err(|error| unusable(error.to_string()))
+}
+
+/// The authorities of a file besides those of the machine.
+fn trusting(options: ClientOptions, file: &str) -> Result<ClientOptions, StorageError> {
+    if file.is_empty() {
+        return Ok(options);
+    }
+    let wrong = |error: String| unusable(format!("storage.s3.tls-ca-path={file}: {error}"));
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    if authorities.is_empty() {
+        return Err(wrong("holds no certificate in PEM".to_owned()));
+    }
+    Ok(authorities.into_iter().fold(options, ClientOptions::with_root_certificate))
 }
 
 fn client_options(timeout: Duration) -> ClientOptions {

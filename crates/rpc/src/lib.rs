@@ -19,6 +19,7 @@ mod metrics;
 pub mod auth;
 mod app;
 mod bounded_body;
+pub mod tls;
 mod server;
 pub mod peer;
 

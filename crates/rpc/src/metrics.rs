@@ -23,6 +23,7 @@ pub struct ServerMetrics {
     inflight: IntGaugeVec,
     connections: IntGauge,
     panics: IntCounter,
+    handshakes_failed: IntCounter,
 }
 
 impl ServerMetrics {
@@ -53,6 +54,10 @@ impl ServerMetrics {
             )?,
             connections: IntGauge::new("flamelake_tcp_connections", "Open connections.")?,
             panics: IntCounter::new("flamelake_panics_total", "Handlers that panicked.")?,
+            handshakes_failed: IntCounter::new(
+                "flamelake_tls_handshakes_failed_total",
+                "Connections to a port with TLS that were closed before a request: no TLS, no trusted certificate, too slow.",
+            )?,
         };
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.request_bytes.clone()))?;
@@ -60,11 +65,16 @@ impl ServerMetrics {
         registry.register(Box::new(metrics.inflight.clone()))?;
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.panics.clone()))?;
+        registry.register(Box::new(metrics.handshakes_failed.clone()))?;
         Ok(metrics)
     }
 
     pub(crate) fn panics(&self) -> IntCounter {
         self.panics.clone()
+    }
+
+    pub(crate) fn handshakes_failed(&self) -> IntCounter {
+        self.handshakes_failed.clone()
     }
 
     pub(crate) fn connection(&self) -> GaugeGuard {

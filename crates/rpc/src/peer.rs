@@ -17,6 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::code::{from_grpc_status, to_grpc_status};
+use crate::tls::{PeerTls, PeerTlsConfig};
 
 /// What this program speaks.
 const PROTOCOL: u32 = 1;
@@ -39,6 +40,10 @@ flamelake_config::section! {
         "rpc.append-timeout" => pub append_timeout: Duration = Duration::from_secs(30),
         /// How long a question to an ingester or a store-gateway may take.
         "rpc.query-timeout" => pub query_timeout: Duration = Duration::from_secs(60),
+        nested {
+            /// TLS of these calls.
+            pub tls: PeerTlsConfig,
+        }
     }
 }
 
@@ -46,6 +51,7 @@ flamelake_config::section! {
 #[derive(Clone, Debug)]
 pub struct Peers {
     config: Arc<PeerConfig>,
+    tls: Option<Arc<PeerTls>>,
     channels: Arc<Mutex<HashMap<String, Arc<Turns>>>>,
 }
 
@@ -56,9 +62,15 @@ struct Turns {
 }
 
 impl Peers {
-    /// Knows nobody yet.
+    /// Knows nobody yet; calls go in plain text.
     pub fn new(config: PeerConfig) -> Self {
-        Self { config: Arc::new(config), channels: Arc::default() }
+        Self { config: Arc::new(config), tls: None, channels: Arc::default() }
+    }
+
+    /// Calls go over TLS; `None` = in plain text.
+    pub fn with_tls(mut self, tls: Option<Arc<PeerTls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// How calls are bounded.
@@ -97,7 +109,17 @@ impl Peers {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        let channels = (0..config.connections_per_peer.clamp(1, 64)).map(|_| endpoint.connect_lazy()).collect();
+        let channel = |_| match &self.tls {
+            None => endpoint.connect_lazy(),
+            Some(tls) => {
+                let tls = Arc::clone(tls);
+                endpoint.connect_with_connector_lazy(tower::service_fn(move |uri| {
+                    let tls = Arc::clone(&tls);
+                    async move { tls.connect(uri).await }
+                }))
+            }
+        };
+        let channels = (0..config.connections_per_peer.clamp(1, 64)).map(channel).collect();
         Ok(Turns { channels, next: AtomicUsize::new(0) })
     }
 }

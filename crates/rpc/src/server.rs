@@ -1,4 +1,4 @@
-//! The socket: accepts connections, speaks HTTP/1.1 and cleartext HTTP/2 on them, and drains them on shutdown.
+//! The socket: accepts connections, speaks HTTP/1.1 and HTTP/2 on them, with or without TLS, and drains them on shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::bounded_body::{BodyBudget, BoundedBody};
 use crate::http_error::HttpError;
+use crate::tls::ListenTls;
 use crate::{ServerConfig, ServerMetrics};
 
 /// After a failed accept (usually: out of file descriptors) nothing is accepted for this long.
@@ -40,6 +42,7 @@ pub struct Server {
     config: ServerConfig,
     bodies: Arc<BodyBudget>,
     metrics: ServerMetrics,
+    tls: Option<Arc<ListenTls>>,
 }
 
 /// Why a port does not listen.
@@ -73,7 +76,13 @@ impl Server {
     /// Serves an existing listener.
     pub fn from_listener(listener: TcpListener, config: ServerConfig, metrics: ServerMetrics) -> io::Result<Self> {
         let bodies = BodyBudget::new(config.bodies_bytes_max, config.body_idle_timeout, config.body_timeout);
-        Ok(Self { address: listener.local_addr()?, listener, config, bodies, metrics })
+        Ok(Self { address: listener.local_addr()?, listener, config, bodies, metrics, tls: None })
+    }
+
+    /// Speaks TLS, and nothing else; `None` = plain text.
+    pub fn with_tls(mut self, tls: Option<Arc<ListenTls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Where it listens.
@@ -127,26 +136,24 @@ impl Server {
     ) -> impl Future<Output = ()> + Send + use<> {
         let builder = self.builder();
         let guard = self.metrics.connection();
+        let failed = self.metrics.handshakes_failed();
         let bodies = Arc::clone(&self.bodies);
+        let tls = self.tls.clone();
         async move {
             // Without it a small reply may wait for the client's delayed acknowledgement.
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "set TCP_NODELAY");
             }
-            let service = TowerToHyperService::new(tower::service_fn(move |request: Request<Incoming>| {
-                serve(app.clone(), Arc::clone(&bodies), request)
-            }));
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            let served = tokio::select! {
-                served = connection.as_mut() => served,
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = served {
-                debug!(%error, "connection ended early");
+            match tls {
+                None => talk(stream, builder, app, bodies, shutdown).await,
+                Some(tls) => match shutdown.run_until_cancelled(tls.accept(stream)).await {
+                    Some(Ok(stream)) => talk(stream, builder, app, bodies, shutdown).await,
+                    Some(Err(error)) => {
+                        debug!(%error, "no TLS connection");
+                        failed.inc();
+                    }
+                    None => {}
+                },
             }
             drop((guard, permit));
         }
@@ -164,6 +171,31 @@ impl Server {
             .keep_alive_interval(self.config.keep_alive_interval)
             .keep_alive_timeout(self.config.keep_alive_interval);
         builder
+    }
+}
+
+/// All requests of a connection.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    builder: auto::Builder<TokioExecutor>,
+    app: Router,
+    bodies: Arc<BodyBudget>,
+    shutdown: CancellationToken,
+) {
+    let service = TowerToHyperService::new(tower::service_fn(move |request: Request<Incoming>| {
+        serve(app.clone(), Arc::clone(&bodies), request)
+    }));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "connection ended early");
     }
 }
 

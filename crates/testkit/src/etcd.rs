@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flamelake_runtime::clock::SystemClock;
 
+use crate::certificates::{Authority, Issued};
 use crate::tools;
 
 const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
@@ -22,7 +23,16 @@ pub struct Etcd {
     peer_port: u16,
     /// `name=url,…` of all members of its cluster.
     members: String,
+    health_port: u16,
+    tls: Option<Tls>,
     child: Option<Child>,
+}
+
+/// It speaks TLS to clients and wants a certificate of theirs, both of one authority.
+#[derive(Debug)]
+struct Tls {
+    authority: PathBuf,
+    own: Issued,
 }
 
 impl Etcd {
@@ -34,11 +44,24 @@ impl Etcd {
         Self::start_several(who, 1)?.pop()
     }
 
+    /// The same, with TLS both ways: clients trust this authority and have a certificate of it.
+    ///
+    /// # Panics
+    /// If there is one and it does not start.
+    pub fn start_with_tls(who: &str, authority: &Authority) -> Option<Self> {
+        let tls = || Some(Tls { authority: authority.certificate(), own: authority.issue("etcd") });
+        Self::start_as(who, 1, tls)?.pop()
+    }
+
     /// Starts a cluster and waits until all of its members answer; see [`start`](Self::start).
     ///
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_several(who: &str, count: usize) -> Option<Vec<Self>> {
+        Self::start_as(who, count, || None)
+    }
+
+    fn start_as(who: &str, count: usize, tls: impl Fn() -> Option<Tls>) -> Option<Vec<Self>> {
         let binary = tools::program(who, "etcd", &["--version"])?;
         let peer_ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let member = |(at, port): (usize, &u16)| format!("n{at}=http://127.0.0.1:{port}");
@@ -47,7 +70,8 @@ impl Etcd {
         for (at, peer_port) in peer_ports.into_iter().enumerate() {
             let folder = tempfile::Builder::new().prefix("flamelake-etcd-").tempdir().expect("make a folder");
             let (name, port, members) = (format!("n{at}"), free_port(), members.join(","));
-            etcds.push(Self { binary: binary.clone(), folder, name, port, peer_port, members, child: None });
+            let (binary, health_port, tls) = (binary.clone(), free_port(), tls());
+            etcds.push(Self { binary, folder, name, port, peer_port, members, health_port, tls, child: None });
         }
         etcds.iter_mut().for_each(Self::spawn);
         etcds.iter_mut().for_each(Self::until_healthy);
@@ -56,17 +80,18 @@ impl Etcd {
 
     /// Whether it leads its cluster now; false if it does not answer.
     pub fn leads(&self) -> bool {
-        let status =
-            self.ask("POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}").unwrap_or_default();
+        let status = Self::ask(self.port, "POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
+            .unwrap_or_default();
         // `"member_id":"1"` in the header, and `"leader":"1"`.
         let number =
             |name: &str| status.split_once(&format!("\"{name}\":\"")).and_then(|(_, rest)| rest.split('"').next());
         number("leader").is_some_and(|leader| leader != "0" && number("member_id") == Some(leader))
     }
 
-    /// `host:port` of its client port.
+    /// `host:port` of its client port, with `https://` if it speaks TLS.
     pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        let scheme = if self.tls.is_some() { "https://" } else { "" };
+        format!("{scheme}127.0.0.1:{}", self.port)
     }
 
     /// Starts it again on its folder and ports after [`kill`](Self::kill), and waits until it answers.
@@ -87,7 +112,15 @@ impl Etcd {
     }
 
     fn spawn(&mut self) {
-        let (client, peer) = (format!("http://{}", self.endpoint()), format!("http://127.0.0.1:{}", self.peer_port));
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let client = format!("{scheme}://127.0.0.1:{}", self.port);
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let tls = self.tls.iter().flat_map(|Tls { authority, own }| {
+            let file = |flag: &str, path: &PathBuf| format!("--{flag}={}", path.display());
+            let files =
+                [file("trusted-ca-file", authority), file("cert-file", &own.certificate), file("key-file", &own.key)];
+            files.into_iter().chain(["--client-cert-auth".to_owned()])
+        });
         let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("open the log");
         let child = Command::new(&self.binary)
             .arg(format!("--name={}", self.name))
@@ -97,6 +130,8 @@ impl Etcd {
             .args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")])
             .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
             .arg(format!("--initial-cluster={}", self.members))
+            .arg(format!("--listen-metrics-urls=http://127.0.0.1:{}", self.health_port))
+            .args(tls)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
@@ -156,11 +191,11 @@ impl Etcd {
     }
 
     fn is_healthy(&self) -> bool {
-        self.ask("GET /health HTTP/1.0\r\n\r\n").is_ok_and(|answer| answer.contains("\"true\""))
+        Self::ask(self.health_port, "GET /health HTTP/1.0\r\n\r\n").is_ok_and(|answer| answer.contains("\"true\""))
     }
 
-    fn ask(&self, request: &str) -> std::io::Result<String> {
-        let mut connection = TcpStream::connect(self.endpoint())?;
+    fn ask(port: u16, request: &str) -> std::io::Result<String> {
+        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
         connection.set_read_timeout(Some(Duration::from_secs(2)))?;
         connection.write_all(request.as_bytes())?;
         let mut answer = String::new();

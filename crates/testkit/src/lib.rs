@@ -13,6 +13,8 @@ pub mod fuzz;
 pub mod shared;
 pub mod tools;
 pub mod s3_server;
+pub mod s3_without_create;
+pub mod certificates;
 
 pub use clock::FakeClock;
 pub use etcd::Etcd;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::certificates::{Authority, Issued};
 use crate::tools;
 
 /// Access key of every such server.
@@ -24,6 +25,7 @@ pub struct S3Server {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    tls: Option<Issued>,
     child: Option<Child>,
 }
 
@@ -33,13 +35,26 @@ impl S3Server {
     /// # Errors
     /// If it is there and does not start.
     pub fn start(who: &str, folder: &Path) -> io::Result<Option<Self>> {
+        Self::start_as(who, folder, None)
+    }
+
+    /// The same over TLS, with a certificate of this authority.
+    ///
+    /// # Errors
+    /// If it is there and does not start.
+    pub fn start_with_tls(who: &str, folder: &Path, authority: &Authority) -> io::Result<Option<Self>> {
+        Self::start_as(who, folder, Some(authority.issue("s3")))
+    }
+
+    fn start_as(who: &str, folder: &Path, tls: Option<Issued>) -> io::Result<Option<Self>> {
         let Some(program) = tools::program(who, "versitygw", &["--version"]) else { return Ok(None) };
         std::fs::create_dir_all(folder.join("objects").join(BUCKET))?;
         std::fs::create_dir_all(folder.join("attributes"))?;
         for _ in 0..STARTS_MAX {
             // Given back at once: another process may take it, then the server ends and we try again.
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            let mut server = Self { program: program.clone(), folder: folder.to_owned(), port, child: None };
+            let mut server =
+                Self { program: program.clone(), folder: folder.to_owned(), port, tls: tls.clone(), child: None };
             if server.launch()? {
                 return Ok(Some(server));
             }
@@ -52,9 +67,11 @@ impl S3Server {
     /// # Errors
     /// If it cannot be run.
     pub fn launch(&mut self) -> io::Result<bool> {
+        let tls = self.tls.iter().flat_map(|own| [Path::new("--cert"), &own.certificate, Path::new("--key"), &own.key]);
         let child = Command::new(&self.program)
             .args(["--access", ACCESS_KEY, "--secret", SECRET_KEY, "--quiet"])
             .args(["--port", &self.endpoint()])
+            .args(tls)
             .arg("posix")
             .arg("--sidecar")
             .args([self.folder.join("attributes"), self.folder.join("objects")])
@@ -74,7 +91,7 @@ impl S3Server {
         }
     }
 
-    /// `host:port`; plain HTTP, bucket in the path.
+    /// `host:port`; bucket in the path, plain HTTP unless it was started with TLS.
     pub fn endpoint(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

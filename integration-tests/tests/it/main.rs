@@ -28,3 +28,4 @@ mod restart;
 mod retention;
 mod s3;
 mod web_page;
+mod tls;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use flamelake_config::Secret;
 use prost::Message;
 use reqwest::header;
 use serde::Deserialize;
+
+use super::Target;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -51,20 +52,28 @@ impl CallError {
 }
 
 impl Client {
-    pub(super) fn new(url: &str, tenant: Option<&str>, token: Option<&Secret>) -> anyhow::Result<Self> {
-        let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        if base.starts_with("https://") {
-            bail!("--url {url} asks for TLS, which this client does not speak; put a proxy with plain HTTP before it");
-        }
+    pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
+        let url = &target.url;
+        let base = if url.contains("://") { url.clone() } else { format!("http://{url}") };
         let mut headers = header::HeaderMap::new();
-        if let Some(token) = token {
+        if let Some(token) = &target.token {
             let value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()));
             let mut value = value.map_err(|_| anyhow!("--token holds characters that no token has"))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers).build()?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: tenant.map(str::to_owned), http })
+        let mut http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers);
+        if let Some(file) = &target.tls_ca {
+            let pem = std::fs::read(file).with_context(|| format!("--tls-ca {}", file.display()))?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem);
+            http = http.tls_certs_only(authorities.with_context(|| format!("--tls-ca {}", file.display()))?);
+        }
+        if let Some(file) = &target.tls_cert {
+            let pem = std::fs::read(file).with_context(|| format!("--tls-cert {}", file.display()))?;
+            let identity = reqwest::Identity::from_pem(&pem);
+            http = http.identity(identity.with_context(|| format!("--tls-cert {}", file.display()))?);
+        }
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: target.tenant.clone(), http: http.build()? })
     }
 
     /// Calls `package.Service/Method`.

@@ -205,7 +205,7 @@ mod tests {
             files: Vec::new(),
             labels: vec![("service_name".to_owned(), "a".to_owned())],
             now,
-            target: Target { url: String::new(), tenant: None, token: None },
+            target: Target::default(),
         };
         let file = Profile { time_nanos: 7, ..of_types(&["cpu"]) }.encode_to_vec();
         let sent = |now| push(now).request(file.clone()).unwrap().series.remove(0);

@@ -4,3 +4,4 @@ mod support;
 mod connect;
 mod grpc;
 mod server;
+mod tls;

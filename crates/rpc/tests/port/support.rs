@@ -3,12 +3,14 @@
 use std::future::ready;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use flamelake_model::{ErrorCode, StatusError};
+use flamelake_rpc::tls::ListenTls;
 use flamelake_rpc::{
     App, Health, HttpError, Idempotent, Reply, RequestContext, RpcRouter, Server, ServerConfig, ServerMetrics, Tenancy,
 };
@@ -114,12 +116,20 @@ impl TestServer {
     }
 
     pub(crate) async fn start_with(tenancy: Tenancy, config: ServerConfig) -> Self {
+        Self::start_as(tenancy, config, None).await
+    }
+
+    pub(crate) async fn start_with_tls(tenancy: Tenancy, tls: Arc<ListenTls>) -> Self {
+        Self::start_as(tenancy, ServerConfig::default(), Some(tls)).await
+    }
+
+    async fn start_as(tenancy: Tenancy, config: ServerConfig, tls: Option<Arc<ListenTls>>) -> Self {
         let registry = Registry::new();
         let metrics = ServerMetrics::register(&registry, SystemClock::shared()).unwrap();
         let health = Health::new();
         let app = App::new().rpc(echo_service()).plain(plain_routes()).health(&health);
         let app = app.reflection(tonic_health::pb::FILE_DESCRIPTOR_SET).build(&config, tenancy, &metrics).unwrap();
-        let server = Server::bind("127.0.0.1:0", config, metrics).await.unwrap();
+        let server = Server::bind("127.0.0.1:0", config, metrics).await.unwrap().with_tls(tls);
         let (address, shutdown) = (server.local_addr(), CancellationToken::new());
         let running = tokio::spawn(server.run(app, shutdown.clone()));
         Self { address, health, shutdown, registry, running }
@@ -127,6 +137,12 @@ impl TestServer {
 
     pub(crate) fn metrics(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_default()
     }
 
     pub(crate) async fn send(&self, request: TestRequest) -> Answer {
