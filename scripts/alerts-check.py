@@ -57,7 +57,7 @@ def promtool_tests(rule, case, folder):
     expected = {"exp_labels": rule["labels"] | case["labels"], "exp_annotations": rule["annotations"]}
     tests = [{"interval": "1m", "name": name, "input_series": [{"series": each, "values": values} for each, values in series.items()],
               "alert_rule_test": [{"eval_time": case["at"], "alertname": name, "exp_alerts": fired}]}
-             for series, fired in [(case["fires"], [expected])] + [(silent, []) for silent in case["silent"]]]
+             for series, fired in [(each, [expected]) for each in [case["fires"], *case.get("also_fires", [])]] + [(silent, []) for silent in case["silent"]]]
     test = folder / f"{name}.test.yaml"
     test.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
     return str(test)
@@ -81,7 +81,7 @@ def main():
     for each in found:
         print(f"alerts: {each}")
     alerts = sum("alert" in rule for rule in rules)
-    print(f"alerts: {alerts} alerts, {sum(1 + len(case['silent']) for case in cases.values())} cases, {len(found)} failed")
+    print(f"alerts: {alerts} alerts, {sum(1 + len(case.get('also_fires', [])) + len(case['silent']) for case in cases.values())} cases, {len(found)} failed")
     sys.exit(bool(found))
 
 

@@ -29,8 +29,8 @@ PAUSE = 0.1
 class Cluster:
     """Etcd, an S3 server and every role, on free ports of loopback."""
 
-    def __init__(self, folder):
-        self.folder, self.processes = pathlib.Path(folder), {}
+    def __init__(self, folder, flags=()):
+        self.folder, self.processes, self.flags = pathlib.Path(folder), {}, list(flags)
         self.ports = {name: exercised.free_port() for name in ("etcd", "peer", "s3")}
         (self.folder / "objects/profiles").mkdir(parents=True)
         (self.folder / "attributes").mkdir()
@@ -58,13 +58,13 @@ class Cluster:
         self.start("s3", TOOLS / "versitygw", "--access", "flamelake", "--secret", "flamelake-secret", "--quiet", "--port",
                    f"127.0.0.1:{self.ports['s3']}", "posix", "--sidecar", self.folder / "attributes", self.folder / "objects")
 
-    def role(self, name):
+    def role(self, name, *flags):
         self.start(name, exercised.binary(), f"--target={self.roles[name]}", "--server.http-listen-address=127.0.0.1",
                    f"--server.http-listen-port={self.ports[name]}", "--server.grpc-listen-address=127.0.0.1",
                    f"--server.grpc-listen-port={self.ports[name + '/grpc']}", f"--ring.instance-id={name}", "--ring.instance-addr=127.0.0.1",
                    f"--ring.etcd.endpoints=127.0.0.1:{self.ports['etcd']}", "--storage.backend=s3", f"--storage.s3.endpoint=127.0.0.1:{self.ports['s3']}",
                    "--storage.s3.bucket-name=profiles", "--storage.s3.access-key-id=flamelake", "--storage.s3.secret-access-key=flamelake-secret",
-                   "--storage.s3.insecure=true", "--storage.s3.force-path-style=true", "--ingester.flush-interval=30s")
+                   "--storage.s3.insecure=true", "--storage.s3.force-path-style=true", "--ingester.flush-interval=30s", *self.flags, *flags)
 
     def url(self, name):
         return f"http://127.0.0.1:{self.ports[name]}"
