@@ -3,11 +3,8 @@
 the other is brought about, its alerts must fire, and when all causes are gone nothing critical may. All times of the rules are a twentieth
 (15 minutes are 45 seconds), so that it takes a quarter of an hour. Usage: scripts/alerts-drill.py [CAUSE…]. FLAMELAKE_BIN: the server."""
 import json
-import pathlib
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +14,9 @@ import exercised
 
 FACTOR = 20
 SECONDS = {"s": 1, "m": 60, "h": 3600}
-# The longest `for` is three minutes here.
 PATIENCE = 240
+# Two hours without a cleanup are six minutes here, and the `for` three.
+PATIENCE_FOR_COMPACTORS = 600
 
 
 def faster(text):
@@ -69,6 +67,13 @@ def blocks(cluster):
     return sorted((cluster.folder / "objects/profiles/tenants/anonymous/blocks").glob("*/samples.parquet"))
 
 
+def busiest_ingester(cluster):
+    """Only who is pushed to finds out that its log was sealed."""
+    def profiles(name):
+        return float(re.search(r"^flamelake_ingester_profiles_total (\S+)", exercised.scrape(cluster.url(name)), re.M)[1])
+    return max((f"ingester-{n}" for n in range(3)), key=profiles)
+
+
 # A cause: what is done; what it gives back undoes it.
 def querier_dies(cluster, _):
     """FlamelakeDown"""
@@ -102,7 +107,7 @@ def ingester_dies(cluster, _):
 
 def ingester_is_paused(cluster, _):
     """FlamelakeLeasesLost FlamelakeLogsSealed"""
-    paused(cluster, "ingester-1", 16, 3)
+    paused(cluster, busiest_ingester(cluster), 16, 3)
     return lambda: None
 
 
@@ -217,7 +222,7 @@ def main():
                 for cause in wanted:
                     expected, began = cause.__doc__.split(), time.time()
                     undo, seen = cause(cluster, users), set()
-                    while time.time() < began + PATIENCE and not seen >= set(expected):
+                    while time.time() < began + (PATIENCE_FOR_COMPACTORS if cause is compactors_are_gone else PATIENCE) and not seen >= set(expected):
                         seen |= set(watch.firing())
                         time.sleep(0.5)
                     missing = set(expected) - seen
@@ -229,10 +234,11 @@ def main():
                 late = [name for name, severity in watch.firing().items() if severity == "critical"]
                 print(f"alerts: after all: {sorted(watch.firing()) or 'silence'}", flush=True)
                 failed += len(late)
-            # P1 holds through all of it, but for the block that was damaged and put back.
+            # Nothing is lost through all of it. A push whose outcome was unclear and that its user repeated may be there twice until a merge.
             stored = (users.total(timeout=60) or 0) // drills.VALUE_NS
-            print(f"alerts: {users.acknowledged} pushes acknowledged, {stored} stored", flush=True)
-            failed += stored != users.acknowledged
+            repeated = len(users.push_failures)
+            print(f"alerts: {users.acknowledged} pushes acknowledged, {stored} stored, {repeated} tries repeated", flush=True)
+            failed += not users.acknowledged <= stored <= users.acknowledged + repeated
         finally:
             cluster.end()
             if "prometheus" in cluster.processes:

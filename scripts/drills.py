@@ -219,7 +219,7 @@ def drill(disaster):
                 time.sleep(10)
                 before, began = len(users.push_failures) + len(users.query_failures), time.time()
                 disaster(cluster)
-            # What was accepted must be there exactly once; a push that was repeated has one id.
+            # What was accepted must be there; a push that its user repeated may be there twice until a merge (the one exception to P2).
             stored = users.total(timeout=60) or 0
         finally:
             cluster.end()
@@ -228,7 +228,7 @@ def drill(disaster):
     print(f"| {title} | {users.acknowledged} | {span(users.push_failures)}; slowest {users.slowest_push:.1f} s | {span(users.query_failures)} | "
           f"{last:.1f} s | {users.acknowledged - stored // VALUE_NS} |", flush=True)
     print(f"  {disaster.__name__}: before it {before} failures; {', '.join(sorted(users.errors)) or 'no errors'}", file=sys.stderr, flush=True)
-    return stored == users.acknowledged * VALUE_NS
+    return users.acknowledged <= stored // VALUE_NS <= users.acknowledged + len(users.push_failures)
 
 
 def main():
