@@ -205,6 +205,16 @@ def selectors_find_pods():
             assert path["backend"]["service"]["port"]["name"] in services[path["backend"]["service"]["name"]]
 
 
+def probes_speak_tls_where_the_port_does():
+    for key in ("admin-tls-cert-path", "admin_tls_cert_path"):
+        values = {"flamelake": {"structuredConfig": {"server": {key: "/tls/tls.crt"}}}, "podMonitor": {"enabled": True}}
+        objects = render(values=values)
+        container = of(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]
+        schemes = {probe: container[probe]["httpGet"]["scheme"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+        assert schemes == {"startupProbe": "HTTPS", "livenessProbe": "HTTPS", "readinessProbe": "HTTP"}, schemes
+        assert of(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"][0]["scheme"] == "https"
+
+
 def names_fit():
     text = helm("template", "a-release-with-a-very-long-name-indeed", str(CHART), f"--values={CHART / 'values-zones.yaml'}",
                 values=ALL_ON | {"architecture": {"microservices": {"enabled": True}, "zones": [{"name": "zone-12345", "topologyZone": "z"}]}})
@@ -339,7 +349,7 @@ def main():
         check(f"{shipped}: hardened", lambda: hardened(shipped, ALL_ON))
     check("old Kubernetes: no sleep before the stop", lambda: valid("values-microservices.yaml", "1.25", None))
     for test in (no_secret_outside_secrets, overrides_restart_nothing, budgets_only_for_more_than_one, zones, all_without_a_disk, groups,
-                 selectors_find_pods, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
+                 selectors_find_pods, probes_speak_tls_where_the_port_does, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
         check(test.__name__, test)
 
     refused("additional ?propert.*flamelak", {"flamelak": {}})

@@ -127,3 +127,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- if and $at (not (hasPrefix "${" (toString $at))) }}{{ fail (printf "flamelake.structuredConfig.%s would lie in a ConfigMap: use existingSecret" $path) }}{{ end -}}
 {{- end -}}
 {{- end }}
+
+{{/* The scheme that probes and scrapes speak: HTTPS where flamelake.structuredConfig gives the port a certificate. Called with {root, port: http | admin}. */}}
+{{- define "flamelake.scheme" -}}
+{{- $server := default dict .root.Values.flamelake.structuredConfig.server -}}
+{{- if or (get $server (printf "%s-tls-cert-path" .port)) (get $server (printf "%s_tls_cert_path" .port)) }}HTTPS{{ else }}HTTP{{ end -}}
+{{- end }}

@@ -88,9 +88,9 @@ spec:
         - {name: http, containerPort: 4040, protocol: TCP}
         - {name: admin, containerPort: 4041, protocol: TCP}
         - {name: grpc-internal, containerPort: 9095, protocol: TCP}
-      startupProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin")) $w.probes.startup) | nindent 8 }}
-      livenessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin")) $w.probes.liveness) | nindent 8 }}
-      readinessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/ready" "port" "http")) $w.probes.readiness) | nindent 8 }}
+      startupProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "admin")))) $w.probes.startup) | nindent 8 }}
+      livenessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "admin")))) $w.probes.liveness) | nindent 8 }}
+      readinessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/ready" "port" "http" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "http")))) $w.probes.readiness) | nindent 8 }}
       {{- if and (gt (int $w.preStopSleepSeconds) 0) (semverCompare ">=1.30.0-0" $root.Capabilities.KubeVersion.Version) }}
       lifecycle: {preStop: {sleep: {seconds: {{ $w.preStopSleepSeconds }}}}}
       {{- end }}
