@@ -64,4 +64,24 @@ export function bench(nodes: number): Record<string, { median: number; worst: nu
   };
 }
 
-Object.assign(window, { bench });
+/** Frames a second while the graph is scrolled, as the browser counts them. */
+export async function frames(nodes: number): Promise<number> {
+  const tree = synthetic(nodes);
+  const canvas = document.querySelector('canvas')!;
+  const context = canvas.getContext('2d', { alpha: false })!;
+  const shapes = rectangles();
+  const widths = new Float32Array(tree.names.length);
+  const look = { palette: palette('dark'), buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, hovered: -1, selected: -1, marked: -1, rowHeight: 20 };
+  const next = () => new Promise<number>((done) => requestAnimationFrame(done));
+  const start = await next();
+  let now = start;
+  let count = 0;
+  for (; now - start < 3000; count++) {
+    layout(tree, 0, { width: 1440, height: 900, scroll: (count % 40) * 8, rowHeight: 20, orientation: 'icicle' }, shapes);
+    draw(context, tree, shapes, look, widths, 1440, 900);
+    now = await next();
+  }
+  return (count / (now - start)) * 1000;
+}
+
+Object.assign(window, { bench, framesOf: frames });

@@ -16,6 +16,8 @@ if (browser) {
     const rows = await page.evaluate((count) => window.bench(count), nodes);
     for (const [name, { median, worst }] of Object.entries(rows)) console.log(`${name.padEnd(28)}${median.toFixed(2).padStart(8)}${worst.toFixed(2).padStart(9)}`);
   }
+  console.log();
+  for (const nodes of [10_000, 100_000, 200_000]) console.log(`${nodes.toLocaleString('en-US')} nodes, scrolled: ${(await page.evaluate((count) => window.framesOf(count), nodes)).toFixed(0)} frames a second`);
   await browser.close();
 }
 await server.close();
