@@ -50,7 +50,7 @@ impl CatalogStore {
     /// An id for a block to be added to this state: above the floor, whatever the clock says.
     pub fn next_block_id(&self, state: &CatalogState) -> Ulid {
         let now_ms = u64::try_from(self.now_ms()).unwrap_or(0);
-        Ulid::from_parts(now_ms.max(state.floor.timestamp_ms() + 1), Ulid::new().random())
+        Ulid::from_parts(now_ms.max(state.floor.timestamp_ms() + 1), self.inner.clock.random())
     }
 
     /// Unix milliseconds.

@@ -70,7 +70,8 @@ impl CatalogStore {
     }
 
     async fn commit_until_clear(&self, tenant: &TenantId, commit: Commit) -> Result<CommitOutcome, CatalogError> {
-        let mut stored = StoredCommit { format: FORMAT, version: 0, id: Ulid::new(), at_ms: self.now_ms(), commit };
+        let mut stored = StoredCommit { format: FORMAT, version: 0, id: Ulid::nil(), at_ms: self.now_ms(), commit };
+        stored.id = Ulid::from_parts(u64::try_from(stored.at_ms).unwrap_or(0), self.inner.clock.random());
         let mut unclear = 0;
         // Ids are looked for only once something of ours may be stored.
         let mut tried = false;

@@ -81,7 +81,7 @@ pub(crate) async fn merge(
             let series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
             let rows = PartitionRows { service_name: service.clone(), symbols: Arc::clone(&symbols), series };
             let write = move || writer.write_partition(rows).map(|()| writer);
-            writer = tokio::task::spawn_blocking(write).await.map_err(|_| MergeError::WriterDied)??;
+            writer = flamelake_runtime::spawn_blocking(write).await.map_err(|_| MergeError::WriterDied)??;
         }
         for input in inputs {
             readers[input.source].forget(input.part);
@@ -89,7 +89,7 @@ pub(crate) async fn merge(
     }
     let identity = BlockIdentity { ulid, tenant: tenant.clone(), level, log_ranges, sources: sources.to_vec() };
     let finish = move || writer.finish(identity);
-    let block = tokio::task::spawn_blocking(finish).await.map_err(|_| MergeError::WriterDied)??;
+    let block = flamelake_runtime::spawn_blocking(finish).await.map_err(|_| MergeError::WriterDied)??;
     Ok(Merged { block, counts })
 }
 

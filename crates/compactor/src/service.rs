@@ -67,6 +67,7 @@ impl Compactor {
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = cleaning => {}
             () = merging => {}

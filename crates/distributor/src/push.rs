@@ -111,6 +111,7 @@ impl Distributor {
             append.await
         } else {
             tokio::select! {
+                biased;
                 answer = append => answer,
                 () = self.clock.sleep(self.config.push_timeout) => Err(self.timed_out()),
             }

@@ -5,6 +5,7 @@ mod members;
 mod note;
 mod recovery;
 mod registration;
+mod remote;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ pub(crate) use members::RingMembers;
 pub(crate) use note::member_service;
 pub(crate) use recovery::Recoverer;
 pub(crate) use registration::Registration;
+use remote::Remote;
 
 /// Name of the only ingester of a process without a ring.
 const ALONE: &str = "all";
@@ -79,13 +81,14 @@ impl Cluster {
         let deps = RingDeps { clock: SharedClock::clone(clock), registry: registry.clone() };
         let ring = Ring::open(settings.ring.clone(), deps).await?;
         let (peers, gate) = (Peers::new(settings.peers.clone()).with_tls(tls.peers.clone()), Gate::default());
-        let members = RingMembers::new(ring.handle(), instance.id.clone(), peers.clone(), SharedClock::clone(clock));
+        let remote = Remote::new(peers.clone());
+        let members = RingMembers::new(ring.handle(), instance.id.clone(), remote.clone(), SharedClock::clone(clock));
         let registration = Registration::new(
             ring.handle(),
             instance.id.clone(),
             instance.incarnation,
             gate.clone(),
-            peers.clone(),
+            remote,
             SharedClock::clone(clock),
             settings.ring.lease_ttl,
         );
@@ -212,6 +215,7 @@ async fn bounded<E: std::fmt::Display>(
     work: impl Future<Output = Result<(), E>>,
 ) -> bool {
     tokio::select! {
+        biased;
         outcome = work => match outcome {
             Ok(()) => true,
             Err(error) => {

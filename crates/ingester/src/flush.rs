@@ -118,7 +118,7 @@ async fn encode(
         }
         Ok(blocks)
     };
-    tokio::task::spawn_blocking(write)
+    flamelake_runtime::spawn_blocking(write)
         .await
         .map_err(|_| IngesterError::TaskFailed { what: "the block writer" })?
         .map_err(|source| IngesterError::WriteBlock { tenant: tenant.clone(), source })

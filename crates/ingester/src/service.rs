@@ -260,6 +260,7 @@ impl IngesterApi for Ingester {
 async fn maintain(shared: Arc<Shared>) {
     loop {
         tokio::select! {
+            biased;
             () = shared.stopping.cancelled() => return,
             () = shared.clock.sleep(TICK) => {}
             () = shared.flush_wanted.notified() => {}

@@ -340,7 +340,7 @@ impl Bucket {
                         "request is tried again"
                     );
                     metrics.retries.with_label_values(&[operation]).inc();
-                    clock.sleep(retry.pause(number)).await;
+                    clock.sleep(retry.pause(number, clock)).await;
                     number += 1;
                 }
                 result => break result,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use flamelake_runtime::clock::SharedClock;
 use futures::future::{Either, select};
-use rand::Rng;
 
 use crate::StorageError;
 
@@ -42,9 +41,10 @@ impl RetryPolicy {
     }
 
     /// The pause after attempt number `attempt` (1, 2 …).
-    pub(crate) fn pause(&self, attempt: u32) -> Duration {
+    pub(crate) fn pause(&self, attempt: u32, clock: &SharedClock) -> Duration {
         let full = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.backoff_max);
-        full.mul_f64(rand::rng().random_range(0.5..=1.0))
+        let drawn = (clock.random() & 0xffff) as f64 / f64::from(0xffff);
+        full.mul_f64(0.5 + drawn / 2.0)
     }
 
     /// Time for an attempt that moves so many bytes.

@@ -94,5 +94,5 @@ fn mismatch() -> StatusError {
 pub(crate) async fn off_reactor<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StatusError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StatusError::from_coded(&QuerierError::Worker(error)))
+    flamelake_runtime::spawn_blocking(work).await.map_err(|error| StatusError::from_coded(&QuerierError::Worker(error)))
 }

@@ -147,6 +147,7 @@ impl Querier {
             return call.await;
         }
         tokio::select! {
+            biased;
             result = call => result,
             () = self.shared.clock.sleep(timeout) => Err(StatusError::from_coded(&QuerierError::Timeout { timeout })),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flamelake_runtime::clock::SharedClock;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -165,7 +166,7 @@ impl Keeper {
     /// Sleeps between rounds; longer from round to round, and never the same for two members.
     async fn back_off(&self, round: u32) {
         let most = Duration::from_millis(20).saturating_mul(1 << round.min(6)).min(LONGEST_BACKOFF);
-        self.shared.clock.sleep(jittered(most)).await;
+        self.shared.clock.sleep(jittered(&self.shared.clock, most)).await;
     }
 
     async fn register_patiently(&self) -> Result<(), RingError> {
@@ -266,10 +267,11 @@ impl Keeper {
         let mut failing = false;
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = self.superseded.cancelled() => return,
                 () = self.shared.own_is_wrong.notified() => {}
-                () = self.shared.clock.sleep(beat_every(self.shared.config.lease_ttl)) => {}
+                () = self.shared.clock.sleep(beat_every(&self.shared.clock, self.shared.config.lease_ttl)) => {}
             }
             // A call under way at the stop is waited for: it ends within its timeout.
             match self.beat().await {
@@ -420,13 +422,13 @@ pub(crate) fn removal(view: &View, id: &MemberId, epoch_seen: u64) -> Transactio
 }
 
 /// Three times in the life of a lease, with a jitter of a quarter.
-fn beat_every(ttl: Duration) -> Duration {
+fn beat_every(clock: &SharedClock, ttl: Duration) -> Duration {
     let third = ttl / 3;
-    third * 3 / 4 + jittered(third / 4)
+    third * 3 / 4 + jittered(clock, third / 4)
 }
 
 /// From nothing to `most`, drawn anew each time: members that began together must not stay together.
-fn jittered(most: Duration) -> Duration {
-    let drawn = (Ulid::new().random() & 0xffff) as u32;
+fn jittered(clock: &SharedClock, most: Duration) -> Duration {
+    let drawn = (clock.random() & 0xffff) as u32;
     most * drawn / 0xffff
 }

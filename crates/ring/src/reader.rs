@@ -55,6 +55,7 @@ impl Reader {
         let (mut view, mut changes) = begun;
         loop {
             let error = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 error = self.follow(&mut view, &mut changes) => error,
             };
@@ -65,6 +66,7 @@ impl Reader {
                 _ => warn!(%error, "the watch of the ring ended; the last list of members holds until it is back"),
             }
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 begun = self.again() => (view, changes) = begun,
             }
@@ -82,6 +84,7 @@ impl Reader {
                 }
             };
             tokio::select! {
+                biased;
                 batch = changes.next() => match batch {
                     Some(Ok(batch)) => held = self.apply(view, batch),
                     Some(Err(error)) => return error,

@@ -1,4 +1,4 @@
-//! The only door to time. Everything else takes a [`Clock`], so that tests hold time in their hands.
+//! The only door to time, and to what else differs from run to run. Everything else takes a [`Clock`], so that tests hold both in their hands.
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +14,10 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn monotonic(&self) -> Duration;
     /// Ends after `duration` of monotonic time.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+    /// A number that nobody has drawn before: for ids and jitter. A simulation draws it from its seed.
+    fn random(&self) -> u128 {
+        rand::random()
+    }
 }
 
 /// A clock as it is handed around.

@@ -1,11 +1,13 @@
 //! What a role needs to live: time, supervision of tasks, ordered shutdown, readiness, signals. No product knowledge.
 
 pub mod clock;
+mod blocking;
 mod supervisor;
 pub mod fair;
 mod readiness;
 mod signals;
 
+pub use blocking::spawn_blocking;
 pub use readiness::Readiness;
 pub use signals::stop_signal;
 pub use supervisor::{Supervisor, SupervisorError};

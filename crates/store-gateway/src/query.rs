@@ -49,7 +49,7 @@ async fn merge(mut merger: Merger, done: BlockAnswer) -> Result<Merger, StatusEr
             merger.set_aside(note);
             Ok(merger)
         }
-        BlockAnswer::Answer(answer) => tokio::task::spawn_blocking(move || merger.add(answer).map(|()| merger))
+        BlockAnswer::Answer(answer) => flamelake_runtime::spawn_blocking(move || merger.add(answer).map(|()| merger))
             .await
             .map_err(|error| StatusError::from_coded(&StoreGatewayError::Worker(error)))?,
     }

@@ -88,7 +88,7 @@ impl TableReader {
         let batches = if plan.rows <= INLINE_ROWS_MAX {
             guard(|| decode(bytes, metadata, plan))
         } else {
-            let decoding = tokio::task::spawn_blocking(move || guard(|| decode(bytes, metadata, plan)));
+            let decoding = flamelake_runtime::spawn_blocking(move || guard(|| decode(bytes, metadata, plan)));
             decoding.await.map_err(|_| self.damaged("the decoder was stopped"))?
         };
         let batches = batches.map_err(|reason| self.damaged(reason))?;

@@ -7,13 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flamelake_api::roles::{IngesterApi, IngesterSet, Ingesters, Member, StoreGatewayApi, StoreGateways};
 use flamelake_compactor::Ownership;
-use flamelake_ingester::RemoteIngester;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_ring::{self as ring, MemberId, RingHandle, RingKey, Role};
-use flamelake_rpc::peer::Peers;
 use flamelake_runtime::clock::SharedClock;
-use flamelake_store_gateway::RemoteStoreGateway;
 use ulid::Ulid;
+
+use super::remote::Remote;
 
 /// Store-gateways that are named for one block, best first.
 const CANDIDATES: usize = 3;
@@ -24,7 +23,7 @@ const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct RingMembers {
     ring: RingHandle,
     own: MemberId,
-    peers: Peers,
+    remote: Remote,
     clock: SharedClock,
     ingester: OnceLock<Arc<dyn IngesterApi>>,
     gateway: OnceLock<Arc<dyn StoreGatewayApi>>,
@@ -37,8 +36,8 @@ impl fmt::Debug for RingMembers {
 }
 
 impl RingMembers {
-    pub(crate) fn new(ring: RingHandle, own: MemberId, peers: Peers, clock: SharedClock) -> Self {
-        Self { ring, own, peers, clock, ingester: OnceLock::new(), gateway: OnceLock::new() }
+    pub(crate) fn new(ring: RingHandle, own: MemberId, remote: Remote, clock: SharedClock) -> Self {
+        Self { ring, own, remote, clock, ingester: OnceLock::new(), gateway: OnceLock::new() }
     }
 
     /// The ingester of this process.
@@ -55,13 +54,13 @@ impl RingMembers {
     /// Forgets connections to those who are no members any more.
     pub(crate) fn close_old_connections(&self) {
         let snapshot = self.ring.snapshot();
-        self.peers.keep_only(|address| snapshot.members().iter().any(|seen| seen.member.address == address));
+        self.remote.keep_only(|address| snapshot.members().iter().any(|seen| seen.member.address == address));
     }
 
     fn ingester(&self, member: &ring::Member) -> Member<dyn IngesterApi> {
         let api = match self.ingester.get() {
             Some(own) if member.id == self.own => Arc::clone(own),
-            _ => Arc::new(RemoteIngester::new(&member.address, self.peers.clone())),
+            _ => self.remote.ingester(member),
         };
         Member { name: member.id.to_string(), api }
     }
@@ -69,7 +68,7 @@ impl RingMembers {
     fn gateway(&self, member: &ring::Member) -> Member<dyn StoreGatewayApi> {
         let api: Arc<dyn StoreGatewayApi> = match self.gateway.get() {
             Some(own) if member.id == self.own => Arc::clone(own),
-            _ => Arc::new(RemoteStoreGateway::new(&member.address, self.peers.clone())),
+            _ => self.remote.gateway(member),
         };
         Member { name: member.id.to_string(), api }
     }
@@ -90,6 +89,7 @@ impl Ingesters for RingMembers {
 
     async fn catch_up(&self, epoch: u64) -> Result<(), StatusError> {
         tokio::select! {
+            biased;
             _ = self.ring.until(|snapshot| snapshot.epoch() >= epoch) => Ok(()),
             () = self.clock.sleep(CATCH_UP_WITHIN) => Err(StatusError::unavailable(format!(
                 "an ingester knows epoch {epoch} of the ring, this process only {}: it does not hear from etcd",

@@ -32,6 +32,7 @@ impl MemberService for NoteRpc {
     async fn note(&self, request: Request<v1::NoteRequest>) -> Result<Response<v1::NoteResponse>, Status> {
         let (request, _) = peer::accept(request)?;
         tokio::select! {
+            biased;
             _ = self.ring.until(|snapshot| snapshot.epoch() >= request.epoch) => {}
             () = self.clock.sleep(NOTE_WITHIN) => {}
         }

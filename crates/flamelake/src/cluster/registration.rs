@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flamelake_ingester::Registrar;
 use flamelake_ring::{Member, MemberId, Membership, RingError, RingHandle, Role, State};
-use flamelake_rpc::peer::Peers;
 use flamelake_runtime::clock::SharedClock;
 use futures::future::join_all;
 use tokio::sync::{Mutex, OnceCell};
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 use ulid::Ulid;
 
 use super::gate::Gate;
-use super::note::noted;
+use super::remote::Remote;
 
 /// Between two tries to reach etcd or a member.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -29,7 +28,7 @@ pub(crate) struct Registration {
     id: MemberId,
     incarnation: Ulid,
     gate: Gate,
-    peers: Peers,
+    remote: Remote,
     clock: SharedClock,
     lease_ttl: Duration,
     /// None before it joins and after it has left.
@@ -43,12 +42,12 @@ impl Registration {
         id: MemberId,
         incarnation: Ulid,
         gate: Gate,
-        peers: Peers,
+        remote: Remote,
         clock: SharedClock,
         lease_ttl: Duration,
     ) -> Self {
         let (membership, superseded) = (Mutex::default(), OnceCell::new());
-        Self { ring, id, incarnation, gate, peers, clock, lease_ttl, membership, superseded }
+        Self { ring, id, incarnation, gate, remote, clock, lease_ttl, membership, superseded }
     }
 
     /// Takes the fresh registration over and leads it to ACTIVE.
@@ -130,6 +129,7 @@ impl Registration {
         let others = snapshot.members().iter().filter(|seen| seen.member.id != self.id && seen.healthy);
         let tell = join_all(others.map(|seen| self.tell(&seen.member, snapshot.epoch())));
         tokio::select! {
+            biased;
             _ = tell => info!(epoch = snapshot.epoch(), "all members know this process"),
             () = self.clock.sleep(self.lease_ttl * LEASES) => {
                 warn!(epoch = snapshot.epoch(), "some members did not answer; they learn of this process from the ingesters");
@@ -143,7 +143,7 @@ impl Registration {
             return;
         }
         loop {
-            if noted(&self.peers, member, epoch).await.is_ok_and(|noted| noted >= epoch) {
+            if self.remote.noted(member, epoch).await.is_ok_and(|noted| noted >= epoch) {
                 return;
             }
             if !self.ring.snapshot().get(&member.id).is_some_and(|seen| seen.healthy) {

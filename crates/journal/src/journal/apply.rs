@@ -30,7 +30,7 @@ async fn apply_segment(apply: &Arc<dyn Apply>, log: String, seq: u64, waiting: V
         acknowledge.push((done, room));
     }
     let head = Arc::clone(apply);
-    let applied = tokio::task::spawn_blocking(move || head.apply(seq, entries)).await;
+    let applied = flamelake_runtime::spawn_blocking(move || head.apply(seq, entries)).await;
     let result = match applied {
         Ok(()) => Ok(seq),
         Err(error) => {

@@ -109,6 +109,6 @@ async fn pack(ingester: &str, waiting: Vec<Waiting>) -> (Vec<Waiting>, PackedBod
         return (waiting, packed);
     }
     let ingester = ingester.to_owned();
-    let packed = tokio::task::spawn_blocking(move || PackedBody::pack(&ingester, &entries)).await;
+    let packed = flamelake_runtime::spawn_blocking(move || PackedBody::pack(&ingester, &entries)).await;
     (waiting, packed.expect("packing does not panic, and blocking work is not cancelled"))
 }

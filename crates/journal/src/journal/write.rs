@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use flamelake_runtime::clock::SharedClock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -138,7 +139,7 @@ impl Writer {
 /// A fresh epoch above all older ones, with its empty segment 1.
 pub(super) async fn begin_epoch(store: &Arc<dyn LogStore>, ingester: &str) -> Result<OpenEpoch, JournalError> {
     let newest = store.epochs(ingester).await?.pop();
-    let id = LogId { ingester: ingester.to_owned(), epoch: next_epoch(store.clock().unix_nanos(), newest) };
+    let id = LogId { ingester: ingester.to_owned(), epoch: next_epoch(store.clock(), newest) };
     let log = store.create(&id).await?;
     match log.put(1, PackedBody::pack(ingester, &[]).finish(id.epoch, 1)).await {
         Ok(()) => Ok(OpenEpoch { id, log: Arc::from(log) }),
@@ -154,8 +155,8 @@ pub(super) async fn begin_epoch(store: &Arc<dyn LogStore>, ingester: &str) -> Re
 }
 
 /// By the clock, but above `newest` if the clock was set back: epochs are replayed in order.
-fn next_epoch(unix_nanos: i64, newest: Option<Ulid>) -> Ulid {
-    let now_ms = u64::try_from(unix_nanos / 1_000_000).unwrap_or(0);
+fn next_epoch(clock: &SharedClock, newest: Option<Ulid>) -> Ulid {
+    let now_ms = u64::try_from(clock.unix_nanos() / 1_000_000).unwrap_or(0);
     let ms = newest.map_or(now_ms, |newest| now_ms.max(newest.timestamp_ms() + 1));
-    Ulid::from_parts(ms, Ulid::new().random())
+    Ulid::from_parts(ms, clock.random())
 }
