@@ -95,6 +95,18 @@ pub(crate) async fn replay(shared: &Arc<Shared>, epoch: &OldEpoch, after: u64) -
                 warn!(log, error = &error as &dyn std::error::Error, "a damaged log record is set aside");
                 shared.note_damage(&log);
             }
+            // Segments are deleted in ascending order: nothing below a gap that blocks cover holds rows that they do not.
+            Err(JournalError::Missing { from, to, .. }) if applied == 0 && is_covered(shared, &log, to).await? => {
+                info!(log, from, to, "a segment below was put into a deleted name: those behind it are covered");
+            }
+            Err(error @ JournalError::Missing { .. }) => {
+                warn!(
+                    log,
+                    error = &error as &dyn std::error::Error,
+                    "the log is damaged: no block covers what is missing"
+                );
+                shared.note_damage(&log);
+            }
             Err(JournalError::Vanished { seq, .. }) if is_covered(shared, &log, seq).await? => {
                 info!(log, seq, "a segment was covered by a peer");
             }
@@ -284,7 +296,7 @@ async fn first_held(epoch: &OldEpoch) -> Result<Option<u64>, IngesterError> {
         match segment {
             Ok(segment) if segment.entries.is_empty() => {}
             Ok(segment) => return Ok(Some(segment.seq)),
-            Err(JournalError::Damaged { .. }) => return Ok(Some(0)),
+            Err(JournalError::Damaged { .. } | JournalError::Missing { .. }) => return Ok(Some(0)),
             Err(error) => return Err(error.into()),
         }
     }

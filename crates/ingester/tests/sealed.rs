@@ -166,3 +166,23 @@ async fn rows_that_a_peer_has_put_into_blocks_count_once() {
     process.ingester.flush(None).await.unwrap();
     process.check(0..9).await;
 }
+
+/// A put that landed long after its timeout: the name had been written by the next attempt, covered and deleted meanwhile. Found by the
+/// simulation.
+#[tokio::test]
+async fn a_covered_segment_that_is_put_again_is_no_damage() {
+    let bucket = Bucket::in_memory();
+    let process = Process::start(&bucket).await;
+    process.push(0).await.unwrap();
+    let epoch = process.logs.epochs("one").await.unwrap().pop().unwrap();
+    let key = format!("log/one/{epoch}/{:020}", 2);
+    let bytes = bucket.get(&key).await.unwrap();
+    for number in 1..6 {
+        process.push(number).await.unwrap();
+    }
+    process.ingester.flush(None).await.unwrap();
+    assert!(bucket.head(&key).await.unwrap().is_none(), "covered segments are deleted");
+    bucket.put(&key, bytes).await.unwrap();
+    drop(process);
+    Process::start(&bucket).await.check(0..6).await;
+}

@@ -87,6 +87,17 @@ pub enum JournalError {
         /// What is wrong.
         reason: String,
     },
+    /// Numbers in the middle of a log are free: damage, unless blocks cover them. Then a put that landed long after its timeout has taken
+    /// a name anew that had been deleted with them.
+    #[error("segments {from} to {to} of the log {log} are missing")]
+    Missing {
+        /// `<ingester>/<epoch>`.
+        log: String,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// A listed segment was gone when it was read: it has been covered meanwhile if the watermarks say so.
     #[error("segment {seq} of the log {log} vanished: read the watermarks again")]
     Vanished {
@@ -137,7 +148,7 @@ impl Coded for JournalError {
             }
             Self::Apply { .. } => ErrorCode::Internal,
             Self::Locked { .. } | Self::Config { .. } => ErrorCode::FailedPrecondition,
-            Self::Damaged { .. } => ErrorCode::DataLoss,
+            Self::Damaged { .. } | Self::Missing { .. } => ErrorCode::DataLoss,
             Self::Vanished { .. } => ErrorCode::Aborted,
             Self::Storage(error) => error.code(),
         }

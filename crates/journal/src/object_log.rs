@@ -296,8 +296,7 @@ impl OldObjectLog {
         if let Some(previous) = previous.filter(|previous| previous + 1 < seq)
             && !self.is_void_tombstone(previous).await
         {
-            let reason = format!("segments {} to {} are missing", previous + 1, seq - 1);
-            found.push(Err(self.damage(previous + 1, reason)));
+            found.push(Err(JournalError::Missing { log: self.id.name(), from: previous + 1, to: seq - 1 }));
         }
         let segment = match self.shared.read(&self.id, seq).await {
             Ok(Some(bytes)) => match Segment::decode(&bytes) {

@@ -61,8 +61,9 @@ impl OldEpoch {
         self.log.seal().await
     }
 
-    /// The segments with a number above `after`, in order. Damage comes as [`JournalError::Damaged`] in its place and the stream goes
-    /// on behind it; [`JournalError::Vanished`] says that a peer has covered the segment meanwhile. Call [`seal`](Self::seal) before.
+    /// The segments with a number above `after`, in order. Damage comes as [`JournalError::Damaged`] in its place, and a gap
+    /// as [`JournalError::Missing`], which is damage unless blocks cover it; the stream goes on behind both.
+    /// [`JournalError::Vanished`] says that a peer has covered the segment meanwhile. Call [`seal`](Self::seal) before.
     pub async fn segments(&self, after: u64) -> Result<SegmentStream, JournalError> {
         let segments = self.log.segments(after).await?;
         let (clock, metrics, started) = (Arc::clone(&self.clock), self.metrics.clone(), self.clock.monotonic());
