@@ -52,6 +52,11 @@ pub trait IngesterApi: Send + Sync {
     async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError>;
     /// Cuts and commits the heads of one tenant, or of all.
     async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError>;
+    /// Commits all heads and deletes the log that they cover. Fails unless nothing is left in this ingester's logs of what was
+    /// acknowledged before the call.
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        Err(StatusError::unimplemented("this ingester has no log of its own"))
+    }
 }
 
 /// A question to a store-gateway: answered from exactly these blocks, or failed.

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::Compactor;
 use crate::error::MergeError;
-use crate::merge::{Merged, merge};
+use crate::merge::{MergeJob, Merged, merge};
 use crate::plan::{Job, PlanLimits, plan};
 
 /// Races lost in a row after which a tenant is left to the next round.
@@ -29,9 +29,16 @@ impl Compactor {
         let (mut done, mut lost) = (0, 0);
         while lost < LOST_RACES_MAX && self.deps.ownership.owns(tenant) {
             let state = self.deps.catalog.load(tenant).await?;
-            let aside = self.blocks_aside(tenant, &state);
-            let blocks = state.blocks.values().map(Arc::as_ref);
-            let jobs = plan(blocks, &aside, &limits, self.deps.clock.unix_nanos());
+            let mut aside = self.blocks_aside(tenant, &state);
+            let now_ns = self.deps.clock.unix_nanos();
+            let plan = |aside: &BTreeSet<Ulid>| plan(state.blocks.values().map(Arc::as_ref), aside, &limits, now_ns);
+            if plan(&aside).is_empty() {
+                break;
+            }
+            // After the state, not before: that is what keeps the two sides of a delete's fence apart.
+            let Some(apart) = self.blocks_kept_apart(tenant, &state).await? else { break };
+            aside.extend(apart);
+            let jobs = plan(&aside);
             let Some(job) = jobs.first() else { break };
             match self.run_job(tenant, &state, job).await {
                 Ok(true) => (done, lost) = (done + 1, 0),
@@ -46,9 +53,14 @@ impl Compactor {
     pub async fn run_job(&self, tenant: &TenantId, state: &CatalogState, job: &Job) -> Result<bool, MergeError> {
         let started = self.deps.clock.monotonic();
         let id = self.deps.catalog.next_block_id(state);
-        let rows_bytes_max = self.config.memory_bytes_max.0 / 2;
-        let Merged { block, counts } =
-            merge(&self.deps.bucket, tenant, (id, job.level), &job.blocks, rows_bytes_max).await?;
+        let merge_job = MergeJob {
+            ulid: id,
+            level: job.level,
+            sources: &job.blocks,
+            rows_bytes_max: self.config.memory_bytes_max.0 / 2,
+            doomed: None,
+        };
+        let Merged { block, counts } = merge(&self.deps.bucket, tenant, merge_job).await?;
         self.upload(tenant, &block).await?;
         let meta = Arc::new(block.meta);
         let commit = Commit { add: vec![Arc::clone(&meta)], remove: job.blocks.clone(), ..Commit::default() };
@@ -73,7 +85,7 @@ impl Compactor {
         Ok(true)
     }
 
-    async fn upload(&self, tenant: &TenantId, block: &FinishedBlock) -> Result<(), MergeError> {
+    pub(crate) async fn upload(&self, tenant: &TenantId, block: &FinishedBlock) -> Result<(), MergeError> {
         let folder = block_folder(tenant, block.meta.ulid);
         for (file, bytes) in &block.files {
             let key = format!("{folder}{file}");

@@ -7,7 +7,7 @@ use flamelake_config::ByteSize;
 flamelake_config::section! {
     /// Compactor: merging of blocks, retention and the sweeping of unused files.
     pub struct CompactorConfig {
-        /// How often every tenant's catalog is looked at for blocks past their retention and for files that nothing needs.
+        /// How often every tenant's catalog is looked at for blocks past their retention, for files that nothing needs, and for deletes that are not done.
         "compactor.cleanup-interval" => pub cleanup_interval: Duration = Duration::from_secs(15 * 60),
         /// How often every tenant's catalog is looked at for blocks to merge.
         "compactor.compaction-interval" => pub compaction_interval: Duration = Duration::from_secs(60),
@@ -23,5 +23,7 @@ flamelake_config::section! {
         "compactor.window-grace" => pub window_grace: Duration = Duration::from_secs(30 * 60),
         /// Memory of one merge: half of it for rows at hand, a quarter for the files of the result. Blocks that together are larger than that quarter are not merged.
         "compactor.memory-bytes-max" => pub memory_bytes_max: ByteSize = ByteSize(1 << 30),
+        /// Deletes of one tenant that are not done; more are refused.
+        "compactor.deletes-pending-max" => pub deletes_pending_max: usize = 100,
     }
 }

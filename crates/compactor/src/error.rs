@@ -6,6 +6,8 @@ use flamelake_block::writer::WriteError;
 use flamelake_catalog::CatalogError;
 use flamelake_object_storage::StorageError;
 
+use crate::delete::DeleteError;
+
 /// See the variants.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
@@ -33,9 +35,18 @@ pub enum MergeError {
     /// The catalog cannot be read, or it is open whether the commit was done: the next round will tell.
     #[error("catalog")]
     Catalog(#[from] CatalogError),
+    /// Deletes that are under way cannot be read: what may be merged is open.
+    #[error("read deletes")]
+    Deletes(#[source] Box<DeleteError>),
     /// The thread that encodes died.
     #[error("the block writer panicked or was stopped")]
     WriterDied,
+}
+
+impl From<DeleteError> for MergeError {
+    fn from(error: DeleteError) -> Self {
+        Self::Deletes(Box::new(error))
+    }
 }
 
 impl MergeError {

@@ -13,11 +13,12 @@ use flamelake_block::meta::{LogRange, Ulid};
 use flamelake_block::reader::{BlockReader, SymbolDetail};
 use flamelake_block::rows::PartitionRows;
 use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock};
-use flamelake_model::{Labels, TenantId, TimestampNs};
+use flamelake_model::{Labels, TenantId, TimeRange, TimestampNs};
 use flamelake_object_storage::Bucket;
 use flamelake_symbols::{SymbolSource, SymbolTable};
 
 use self::rows::RowsMerger;
+use crate::delete::Doomed;
 use crate::error::MergeError;
 
 /// Memory of one sample and one profile at hand, all columns.
@@ -38,6 +39,9 @@ pub(crate) struct Counts {
     pub(crate) samples: u64,
     /// Profiles left out because an earlier source holds them.
     pub(crate) duplicates: u64,
+    /// Profiles, and their samples, left out because they are to be deleted.
+    pub(crate) deleted_profiles: u64,
+    pub(crate) deleted_samples: u64,
 }
 
 /// One partition of one source.
@@ -57,16 +61,27 @@ struct MergedSeries {
     /// (index into the inputs, series there).
     from: Vec<(usize, u32)>,
     bytes: u64,
+    /// Rows in this range go.
+    doomed: Option<TimeRange>,
 }
 
-/// Reads the sources and encodes the result; nothing is stored. `rows_bytes_max` bounds the rows at hand (one series is never cut).
-pub(crate) async fn merge(
-    bucket: &Bucket,
-    tenant: &TenantId,
-    (ulid, level): (Ulid, u32),
-    sources: &[Ulid],
-    rows_bytes_max: u64,
-) -> Result<Merged, MergeError> {
+/// What to make of what.
+#[derive(Debug)]
+pub(crate) struct MergeJob<'a> {
+    /// Id of the result.
+    pub(crate) ulid: Ulid,
+    /// Level of the result.
+    pub(crate) level: u32,
+    pub(crate) sources: &'a [Ulid],
+    /// Bounds the rows at hand (one series is never cut).
+    pub(crate) rows_bytes_max: u64,
+    /// Rows that are left out.
+    pub(crate) doomed: Option<&'a Doomed>,
+}
+
+/// Reads the sources and encodes the result, which has no partition if no row is left; nothing is stored.
+pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>) -> Result<Merged, MergeError> {
+    let MergeJob { ulid, level, sources, rows_bytes_max, doomed } = job;
     let mut readers = Vec::with_capacity(sources.len());
     for block in sources {
         let reader = BlockReader::open(bucket.clone(), tenant, *block).await;
@@ -77,8 +92,12 @@ pub(crate) async fn merge(
     let mut counts = Counts::default();
     for (service, mut inputs) in inputs_by_service(&readers) {
         let symbols = merge_symbols(&readers, &mut inputs).await?;
-        for slice in slices(all_series(&readers, &inputs).await?, rows_bytes_max) {
-            let series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
+        for slice in slices(all_series(&readers, &inputs, doomed).await?, rows_bytes_max) {
+            let mut series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
+            series.retain(|one| !one.profiles.is_empty());
+            if series.is_empty() {
+                continue;
+            }
             let rows = PartitionRows { service_name: service.clone(), symbols: Arc::clone(&symbols), series };
             let write = move || writer.write_partition(rows).map(|()| writer);
             writer = flamelake_runtime::spawn_blocking(write).await.map_err(|_| MergeError::WriterDied)??;
@@ -124,7 +143,11 @@ async fn merge_symbols(readers: &[BlockReader], inputs: &mut [Input]) -> Result<
 }
 
 /// Distinct label sets in order, with where their rows lie.
-async fn all_series(readers: &[BlockReader], inputs: &[Input]) -> Result<Vec<MergedSeries>, MergeError> {
+async fn all_series(
+    readers: &[BlockReader],
+    inputs: &[Input],
+    doomed: Option<&Doomed>,
+) -> Result<Vec<MergedSeries>, MergeError> {
     let mut merged: BTreeMap<Labels, MergedSeries> = BTreeMap::new();
     for (at, input) in inputs.iter().enumerate() {
         let reader = &readers[input.source];
@@ -146,7 +169,8 @@ async fn all_series(readers: &[BlockReader], inputs: &[Input]) -> Result<Vec<Mer
             one.bytes += bytes;
         }
     }
-    Ok(merged.into_iter().map(|(labels, series)| MergedSeries { labels, ..series }).collect())
+    let range = |labels: &Labels| doomed.filter(|doomed| doomed.takes_series(labels)).map(|doomed| doomed.range);
+    Ok(merged.into_iter().map(|(labels, one)| MergedSeries { doomed: range(&labels), labels, ..one }).collect())
 }
 
 /// Neighbouring series as long as their rows fit; at least one each.

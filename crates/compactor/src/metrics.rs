@@ -19,6 +19,10 @@ pub(crate) struct Metrics {
     pub(crate) merged_bytes_total: IntCounterVec,
     pub(crate) blocks: IntGaugeVec,
     pub(crate) blocks_aside: IntGauge,
+    pub(crate) deletes_total: IntCounterVec,
+    pub(crate) deletes_pending: IntGauge,
+    pub(crate) delete_failures_total: IntCounter,
+    pub(crate) deleted_rows_total: IntCounterVec,
 }
 
 impl Metrics {
@@ -62,6 +66,27 @@ impl Metrics {
                 "Bytes of merged blocks (in) and of their results (out).",
                 "direction",
             )?,
+            deletes_total: counters(
+                "flamelake_compactor_deletes_total",
+                "Deletes accepted and done by this process.",
+                "event",
+            )?,
+            deletes_pending: register(
+                registry,
+                IntGauge::new(
+                    "flamelake_compactor_deletes_pending",
+                    "Deletes of this process's tenants that are not done, at the last look.",
+                )?,
+            )?,
+            delete_failures_total: counter(
+                "flamelake_compactor_delete_failures_total",
+                "Rounds in which a tenant's delete could not go on.",
+            )?,
+            deleted_rows_total: counters(
+                "flamelake_compactor_deleted_rows_total",
+                "Rows left out of blocks by deletes (profile, sample).",
+                "kind",
+            )?,
             blocks: register(registry, IntGaugeVec::new(blocks, &["level"])?)?,
             blocks_aside: register(
                 registry,
@@ -76,7 +101,7 @@ impl Metrics {
     /// Counts one committed merge.
     pub(crate) fn merged(&self, level: u32, counts: &Counts, bytes_in: u64, bytes_out: u64) {
         self.merges_total.with_label_values(&[&level.to_string()]).inc();
-        let Counts { profiles, samples, duplicates } = *counts;
+        let Counts { profiles, samples, duplicates, .. } = *counts;
         for (kind, rows) in [("profile", profiles), ("sample", samples), ("duplicate", duplicates)] {
             self.merged_rows_total.with_label_values(&[kind]).inc_by(rows);
         }

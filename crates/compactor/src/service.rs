@@ -1,8 +1,9 @@
-//! The life of a compactor: rounds over all tenants, one kind for cleaning up and one for merging, each at its own interval.
+//! The life of a compactor: rounds over all tenants, one kind for cleaning up, one for merging and one for deletes, each at its own interval.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use flamelake_api::roles::Ingesters;
 use flamelake_catalog::{CatalogError, CatalogStore, Commit, CommitOutcome, Ulid};
 use flamelake_config::LimitsSource;
 use flamelake_model::TenantId;
@@ -10,6 +11,7 @@ use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SharedClock;
 use parking_lot::Mutex;
 use prometheus::Registry;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +21,7 @@ use crate::ownership::Ownership;
 use crate::retention::expired;
 
 /// What a compactor works with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CompactorDeps {
     /// Where the blocks lie.
     pub bucket: Bucket,
@@ -27,12 +29,20 @@ pub struct CompactorDeps {
     pub catalog: Arc<CatalogStore>,
     /// Whose blocks this process merges.
     pub ownership: Arc<dyn Ownership>,
+    /// Who may hold rows that no block holds: deletes ask all of them.
+    pub ingesters: Arc<dyn Ingesters>,
     /// Retention of each tenant.
     pub limits: Arc<dyn LimitsSource>,
     /// Time.
     pub clock: SharedClock,
     /// Where metrics are registered.
     pub registry: Registry,
+}
+
+impl std::fmt::Debug for CompactorDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CompactorDeps")
+    }
 }
 
 /// See the crate.
@@ -43,13 +53,23 @@ pub struct Compactor {
     pub(crate) metrics: Metrics,
     /// Blocks that cannot be merged.
     pub(crate) aside: Mutex<BTreeMap<TenantId, BTreeSet<Ulid>>>,
+    /// Tenants whose deletes were accepted here.
+    pub(crate) wanted_deletes: Mutex<BTreeSet<TenantId>>,
+    pub(crate) deletes_wanted: Notify,
 }
 
 impl Compactor {
     /// A compactor that does nothing until [`Compactor::run`].
     pub fn new(config: CompactorConfig, deps: CompactorDeps) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(&deps.registry)?;
-        Ok(Self { config, deps, metrics, aside: Mutex::default() })
+        Ok(Self {
+            config,
+            deps,
+            metrics,
+            aside: Mutex::default(),
+            wanted_deletes: Mutex::default(),
+            deletes_wanted: Notify::new(),
+        })
     }
 
     /// Works until stopped; a merge that is not done by then is dropped, which loses nothing.
@@ -66,10 +86,24 @@ impl Compactor {
                 self.deps.clock.sleep(self.config.compaction_interval).await;
             }
         };
+        let deleting = async {
+            loop {
+                self.delete_round(true).await;
+                let next = self.deps.clock.sleep(self.config.cleanup_interval);
+                let mut next = std::pin::pin!(next);
+                loop {
+                    tokio::select! {
+                        () = &mut next => break,
+                        () = self.deletes_wanted.notified() => self.delete_round(false).await,
+                    }
+                }
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             () = cleaning => {}
+            () = deleting => {}
             () = merging => {}
         }
     }

@@ -20,6 +20,7 @@ Usage:
   flamelake query types|labels|series|flamegraph|top|pprof        ask a server
   flamelake ring                                                  show who is a member of the cluster
   flamelake token  --for TENANT --right push|query|admin         draw a request token for auth.tokens-file
+  flamelake admin delete create|list|show                         delete by selector, for good and with a receipt
   flamelake admin …                                               look at blocks, catalogs and logs without a server
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit
@@ -30,7 +31,10 @@ Every key can be given as a flag, with one or two dashes, or in the YAML file (d
 
 /// Does what the arguments say.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
+    let asks_server = arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str()));
+    // The other admin commands read the bucket themselves.
+    let is_delete = arguments.len() > 1 && arguments[0] == "admin" && arguments[1] == "delete";
+    if asks_server || is_delete {
         let commands = Commands::parse_from(std::iter::once("flamelake".to_owned()).chain(arguments.iter().cloned()));
         return runtime(1)?.block_on(commands.run());
     }

@@ -6,6 +6,7 @@ mod push;
 mod query;
 mod ring;
 mod token;
+mod delete;
 mod tree;
 mod render;
 
@@ -35,6 +36,9 @@ enum Command {
     Ring(ring::Ring),
     /// Draws a request token and prints it, and below it the line for auth.tokens-file.
     Token(token::Token),
+    /// Operates a server.
+    #[command(subcommand)]
+    Admin(delete::Admin),
 }
 
 /// Which server, and as whom.
@@ -69,6 +73,7 @@ impl Commands {
             Command::Query(query) => query.run().await,
             Command::Ring(ring) => ring.run().await,
             Command::Token(token) => token.run(),
+            Command::Admin(admin) => admin.run().await,
         }
     }
 }

@@ -30,6 +30,7 @@ pub(crate) const USAGE: &str = "flamelake admin COMMAND [the server's --config.f
   catalog show TENANT             version, watermarks of logs, floor, lost rows
   catalog verify TENANT           reads the chain of commits; names blocks without a commit
   catalog rebuild TENANT          makes blocks live that no commit names, after a catalog was lost; the server may run
+  delete create|list|show         asks a server (--url, --tenant): see flamelake admin delete --help
   log list [INGESTER]             epochs of logs and their bytes (a log on a disk only while its ingester is stopped)
   log inspect INGESTER [EPOCH]    each segment: whose frames it holds, how many bytes, and whether blocks cover them
 ";

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
-use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll};
+use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll, delete_routes};
 use flamelake_config::{LimitsSource, TenantLimits};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
@@ -110,7 +110,10 @@ pub(crate) async fn build(
             system.rpc = querier.rpc();
         }
         if roles.has(Role::Compactor) {
-            system.compactor = Some(Arc::new(parts.compactor(store)?));
+            let compactor = Arc::new(parts.compactor(store, &system)?);
+            let deletes = delete_routes(Arc::clone(&compactor), settings.tenancy());
+            system.http = system.http.merge(deletes);
+            system.compactor = Some(compactor);
         }
     }
     if roles.has(Role::Distributor) {
@@ -225,7 +228,17 @@ impl Parts<'_> {
         )?)
     }
 
-    fn compactor(&self, store: Store) -> anyhow::Result<Compactor> {
+    /// Whom a delete asks to flush.
+    fn ingesters(&self, system: &System) -> Arc<dyn Ingesters> {
+        match &system.ingester_api {
+            Some(ingester) if !self.has_etcd() => {
+                Arc::new(Alone(Member { name: self.cluster.own_id().to_string(), api: Arc::clone(ingester) }))
+            }
+            _ => self.cluster.members(),
+        }
+    }
+
+    fn compactor(&self, store: Store, system: &System) -> anyhow::Result<Compactor> {
         let ownership: Arc<dyn Ownership> = if self.has_etcd() { self.cluster.members() } else { Arc::new(OwnsAll) };
         Ok(Compactor::new(
             self.settings.compactor.clone(),
@@ -233,6 +246,7 @@ impl Parts<'_> {
                 bucket: store.bucket,
                 catalog: store.catalog,
                 ownership,
+                ingesters: self.ingesters(system),
                 limits: Arc::clone(&self.limits),
                 clock: Arc::clone(self.clock),
                 registry: self.registry.clone(),

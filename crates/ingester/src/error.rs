@@ -76,6 +76,12 @@ pub enum IngesterError {
         #[source]
         source: flamelake_object_storage::StorageError,
     },
+    /// What was logged before a purge is not all gone.
+    #[error("log {log} still holds rows from before: ask again in a while")]
+    LogStays {
+        /// `<ingester>/<epoch>`.
+        log: String,
+    },
     /// A bug of ours: a background task ended by panic.
     #[error("{what} ended unexpectedly")]
     TaskFailed {
@@ -95,6 +101,7 @@ impl Coded for IngesterError {
             Self::Journal(error) => error.code(),
             Self::Catalog { source, .. } => source.code(),
             Self::Upload { source, .. } => source.code(),
+            Self::LogStays { .. } => ErrorCode::Unavailable,
             Self::WriteBlock { .. } | Self::TaskFailed { .. } => ErrorCode::Internal,
         }
     }

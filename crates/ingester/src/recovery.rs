@@ -26,12 +26,13 @@ const CONCURRENT_TENANTS: usize = 16;
 pub(crate) struct OldLogs(Vec<OldEpoch>);
 
 impl OldLogs {
-    /// Deletes the logs that no tenant needs any more.
-    pub(crate) async fn delete_covered(&mut self, tenants: &[Arc<TenantHead>]) {
-        let mut kept = Vec::new();
+    /// Deletes the logs that no tenant needs any more; names those of which rows stay.
+    pub(crate) async fn delete_covered(&mut self, tenants: &[Arc<TenantHead>]) -> Vec<String> {
+        let (mut kept, mut with_rows) = (Vec::new(), Vec::new());
         for epoch in std::mem::take(&mut self.0) {
             let log = epoch.log_name();
             if tenants.iter().any(|tenant| tenant.first_uncovered(&log).is_some()) {
+                with_rows.push(log);
                 kept.push(epoch);
                 continue;
             }
@@ -41,11 +42,13 @@ impl OldLogs {
                 Ok(false) => kept.push(epoch),
                 Err(error) => {
                     warn!(log, error = &error as &dyn std::error::Error, "a covered log stays for now");
+                    with_rows.push(log);
                     kept.push(epoch);
                 }
             }
         }
         self.0 = kept;
+        with_rows
     }
 
     pub(crate) fn push(&mut self, epoch: OldEpoch) {

@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) log: OpenLog,
     old_logs: tokio::sync::Mutex<OldLogs>,
+    /// One purge at a time.
+    purging: tokio::sync::Mutex<()>,
     /// Logs with damage that this process met: what they held is missing in every answer.
     damaged_logs: Mutex<BTreeSet<String>>,
     pub(crate) apply: Arc<ApplyToHead>,
@@ -117,6 +119,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             log: OpenLog::default(),
             old_logs: tokio::sync::Mutex::default(),
+            purging: tokio::sync::Mutex::default(),
             damaged_logs: Mutex::default(),
             log_bytes_max,
             apply,
@@ -254,6 +257,10 @@ impl IngesterApi for Ingester {
         delete_covered(&self.shared).await;
         Ok(())
     }
+
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        purge_log(&self.shared).await.map_err(|error| StatusError::from_coded(&error))
+    }
 }
 
 /// Ages, sizes and deletions, once a tick or when somebody asks for room.
@@ -322,8 +329,27 @@ pub(crate) fn drop_retained(shared: &Shared) {
     }
 }
 
-/// Deletes log segments and old logs whose rows all lie in committed blocks.
-async fn delete_covered(shared: &Arc<Shared>) {
+/// Everything that was logged before the call goes into blocks, and its log away.
+async fn purge_log(shared: &Arc<Shared>) -> Result<(), IngesterError> {
+    let _one_at_a_time = shared.purging.lock().await;
+    let journal = shared.journal()?;
+    let (log, cut_at) = journal.cut().await?;
+    recovery::flush_all(shared).await?;
+    let old_logs = delete_covered(shared).await;
+    let is_uncovered = |tenant: &Arc<TenantHead>| tenant.first_uncovered(&log).is_some_and(|first| first < cut_at);
+    if shared.head.tenants().iter().any(is_uncovered) {
+        return Err(IngesterError::LogStays { log });
+    }
+    journal.delete_covered_of(&log, cut_at - 1).await?;
+    let ended = shared.apply.epochs().into_iter().map(|epoch| epoch.log).find(|other| *other != log);
+    match ended.or_else(|| old_logs.into_iter().next()) {
+        Some(log) => Err(IngesterError::LogStays { log }),
+        None => Ok(()),
+    }
+}
+
+/// Deletes log segments and old logs whose rows all lie in committed blocks; names old logs that stay.
+async fn delete_covered(shared: &Arc<Shared>) -> Vec<String> {
     // Read before the tenants are asked: what is applied meanwhile lies above it.
     let epochs = shared.apply.epochs();
     let tenants = shared.head.tenants();
@@ -345,5 +371,5 @@ async fn delete_covered(shared: &Arc<Shared>) {
             }
         }
     }
-    shared.old_logs.lock().await.delete_covered(&tenants).await;
+    shared.old_logs.lock().await.delete_covered(&tenants).await
 }

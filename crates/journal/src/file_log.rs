@@ -140,6 +140,9 @@ impl LogStore for FileLogStore {
     }
 }
 
+/// Commands that wait for the thread.
+const COMMANDS_MAX: usize = 64;
+
 /// The owner's handle; the files belong to a thread of their own, which ends with the handle.
 struct FileLog {
     name: String,
@@ -150,7 +153,7 @@ impl FileLog {
     fn create(shared: Arc<Shared>, id: LogId) -> Result<Self, JournalError> {
         let (name, folder) = (id.name(), shared.epoch_folder(&id));
         folder::create_durable(&folder)?;
-        let (commands, queue) = sync_channel(4);
+        let (commands, queue) = sync_channel(COMMANDS_MAX);
         let writer = Writer::new(shared, id, folder.clone());
         std::thread::Builder::new()
             .name("flamelake-log".to_owned())
@@ -162,7 +165,7 @@ impl FileLog {
     /// Hands a command to the thread and waits; `None` if the thread is gone.
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        // At most three callers exist (put, delete, close), so there is always room.
+        // One put, one close, one purge, and deletions one by one: there is always room.
         self.commands.try_send(command(reply)).ok()?;
         answer.await.ok()
     }
@@ -183,6 +186,10 @@ impl Log for FileLog {
 
     async fn delete_through(&self, seq: u64) -> Result<(), JournalError> {
         self.ask(|reply| Command::Delete { through: seq, reply }).await.unwrap_or_else(|| Err(self.gone()))
+    }
+
+    async fn cut(&self) -> Result<(), JournalError> {
+        self.ask(|reply| Command::Cut { reply }).await.unwrap_or_else(|| Err(self.gone()))
     }
 
     async fn close(&self, seq: u64) -> Result<(), JournalError> {

@@ -11,6 +11,7 @@ mod uncovered;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use flamelake_model::TenantId;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -160,6 +161,18 @@ impl Journal {
             Err(mpsc::error::TrySendError::Full(_)) => Err(JournalError::QueueFull { limit: "log.queue-entries" }),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(JournalError::Closed),
         }
+    }
+
+    /// Puts a segment without entries that shares no object with those before it, so that all of these can be deleted; tells its log
+    /// and its number.
+    pub async fn cut(&self) -> Result<(String, u64), JournalError> {
+        let open = self.shared.open.lock().clone();
+        open.log.cut().await?;
+        let blank = JournalEntry { tenant: TenantId::anonymous(), frames: Vec::new() };
+        let seq = self.append(blank).await?;
+        let now = self.log_name();
+        // Meanwhile a new epoch began: the caller looks again.
+        if now == open.id.name() { Ok((now, seq)) } else { Err(JournalError::Closed) }
     }
 
     /// The last durable number of the open epoch.

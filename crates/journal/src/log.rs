@@ -87,6 +87,9 @@ pub trait Log: Send + Sync + 'static {
     /// Deletes segments up to and including `seq`, in ascending order, as far as the layout allows; never the newest.
     async fn delete_through(&self, seq: u64) -> Result<(), JournalError>;
 
+    /// What is written from now on shares no object with what was written before, so that all of that can be deleted.
+    async fn cut(&self) -> Result<(), JournalError>;
+
     /// Ends the epoch cleanly with a tombstone at `seq`.
     async fn close(&self, seq: u64) -> Result<(), JournalError>;
 }

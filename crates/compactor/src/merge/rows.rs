@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use flamelake_block::reader::{BlockReader, SampleBatch, SampleColumns};
 use flamelake_block::rows::{ProfileRow, SeriesRows};
 use flamelake_block::writer::WriteError;
-use flamelake_model::{ProfileId, TimestampNs};
+use flamelake_model::{ProfileId, TimeRange, TimestampNs};
 
 use super::{Counts, Input, MergedSeries};
 use crate::error::MergeError;
@@ -25,7 +25,17 @@ struct Growing {
     source: usize,
     /// Ids of profiles from the sources before it.
     seen: HashSet<ProfileId>,
+    /// Rows in this range go.
+    doomed: Option<TimeRange>,
     is_too_large: bool,
+}
+
+/// What becomes of a profile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Duplicate,
+    Deleted,
 }
 
 impl<'a> RowsMerger<'a> {
@@ -81,7 +91,8 @@ impl<'a> RowsMerger<'a> {
 
 impl Growing {
     fn new(series: &MergedSeries) -> Self {
-        Self { rows: SeriesRows { labels: series.labels.clone(), ..SeriesRows::default() }, ..Self::default() }
+        let rows = SeriesRows { labels: series.labels.clone(), ..SeriesRows::default() };
+        Self { rows, doomed: series.doomed, ..Self::default() }
     }
 
     /// Rows from here on may repeat what earlier sources held; what one source holds twice, it was told twice.
@@ -96,11 +107,25 @@ impl Growing {
         counts.profiles += batch.profiles.len() as u64;
         counts.samples += batch.stacks.len() as u64;
         // Whole runs are copied at once; mostly the batch is one.
-        for run in batch.profiles.chunk_by(|a, b| !self.seen.contains(&a.id) && !self.seen.contains(&b.id)) {
-            if self.seen.contains(&run[0].id) {
-                counts.duplicates += run.len() as u64;
+        let Self { rows, seen, doomed, is_too_large, .. } = self;
+        let fate = |row: &ProfileRow| {
+            if doomed.is_some_and(|range| range.contains(TimestampNs(row.time_ns))) {
+                Fate::Deleted
+            } else if seen.contains(&row.id) {
+                Fate::Duplicate
             } else {
-                copy(&mut self.rows, batch, run, stacks).unwrap_or_else(|| self.is_too_large = true);
+                Fate::Kept
+            }
+        };
+        for run in batch.profiles.chunk_by(|a, b| fate(a) == fate(b)) {
+            match fate(&run[0]) {
+                Fate::Duplicate => counts.duplicates += run.len() as u64,
+                Fate::Deleted => {
+                    counts.deleted_profiles += run.len() as u64;
+                    counts.deleted_samples +=
+                        run.iter().map(|row| u64::from(row.samples_end - row.samples_start)).sum::<u64>();
+                }
+                Fate::Kept => copy(rows, batch, run, stacks).unwrap_or_else(|| *is_too_large = true),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Promises P1, P2, P8 over merging: whatever is merged in whatever order, and wherever it stops, every question has the same answer.
 #![allow(missing_docs)]
 
+mod deletes;
 mod world;
 
 use std::time::Duration;

@@ -1,9 +1,12 @@
 //! Blocks of random rows in a bucket that can fail, their catalog, a compactor, and all kinds of questions.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
+use flamelake_api::roles::{Alone, AppendRequest, IngesterApi, IngesterQuery, Member};
 use flamelake_block::meta::LogRange;
 use flamelake_block::reader::BlockReader;
 use flamelake_block::rows::{PartitionRows, ProfileRow, SeriesRows};
@@ -12,14 +15,14 @@ use flamelake_catalog::{CatalogConfig, CatalogState, CatalogStore, Commit, Commi
 use flamelake_compactor::{Compactor, CompactorConfig, CompactorDeps, OwnsAll};
 use flamelake_config::{ByteSize, Limits};
 use flamelake_model::query::{
-    ExemplarKind, GoPgo, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery,
+    ExemplarKind, GoPgo, PartialAnswer, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery,
 };
 use flamelake_model::selector::Selector;
-use flamelake_model::{Labels, ProfileType, TenantId, TimeRange, TimestampMs};
+use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimeRange, TimestampMs, TimestampNs};
 use flamelake_object_storage::faulty::{Faults, FaultyStore};
 use flamelake_object_storage::{Bucket, BucketDeps, RetryPolicy};
 use flamelake_query_engine::{Merger, execute};
-use flamelake_runtime::clock::SystemClock;
+use flamelake_runtime::clock::{Clock, SharedClock, SystemClock};
 use flamelake_symbols::SymbolTable;
 use flamelake_testkit::FrameBuilder;
 use object_store::memory::InMemory;
@@ -27,8 +30,9 @@ use prometheus::Registry;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-const TYPES: [&str; 2] = ["process_cpu:cpu:nanoseconds:cpu:nanoseconds", "memory:inuse_space:bytes:space:bytes"];
-const START_MS: i64 = 1_700_000_000_000;
+pub(crate) const TYPES: [&str; 2] =
+    ["process_cpu:cpu:nanoseconds:cpu:nanoseconds", "memory:inuse_space:bytes:space:bytes"];
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
 const SPAN: u64 = 1;
 
 pub(crate) struct World {
@@ -36,7 +40,67 @@ pub(crate) struct World {
     pub(crate) bucket: Bucket,
     pub(crate) faults: Faults,
     pub(crate) compactor: Arc<Compactor>,
+    pub(crate) ingester: Arc<FakeIngester>,
+    clock: Shifted,
     logged: AtomicU64,
+}
+
+/// The time of the system, and so many nanoseconds more.
+#[derive(Clone, Debug)]
+struct Shifted {
+    by: Arc<AtomicI64>,
+    system: SharedClock,
+}
+
+impl Shifted {
+    fn by(&self) -> i64 {
+        self.by.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for Shifted {
+    fn unix_nanos(&self) -> i64 {
+        self.system.unix_nanos() + self.by()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.system.monotonic() + Duration::from_nanos(self.by() as u64)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.system.sleep(duration)
+    }
+}
+
+/// Has nothing to flush and no log; or does not answer.
+#[derive(Debug, Default)]
+pub(crate) struct FakeIngester {
+    pub(crate) is_dead: AtomicBool,
+}
+
+impl FakeIngester {
+    fn answer(&self) -> Result<(), StatusError> {
+        if self.is_dead.load(Ordering::Relaxed) { Err(StatusError::unavailable("dead")) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl IngesterApi for FakeIngester {
+    async fn append(&self, _: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        Err(StatusError::unimplemented("no pushes here"))
+    }
+
+    async fn query(&self, _: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        Err(StatusError::unimplemented("no queries here"))
+    }
+
+    async fn flush(&self, _: Option<TenantId>) -> Result<(), StatusError> {
+        self.answer()
+    }
+
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        self.answer()
+    }
 }
 
 /// Rows of one partition as a test makes them: everything by content.
@@ -55,22 +119,58 @@ struct Profile {
     samples: Vec<(String, i64, u64)>,
 }
 
+/// The rows that stay when those of a type, a pod and a range go; and how many profiles and samples go.
+pub(crate) fn without(block: &[Rows], kind: &str, pod: &str, range: &TimeRange) -> (Vec<Rows>, u64, u64) {
+    let (mut rest, mut profiles, mut samples) = (Vec::new(), 0, 0);
+    for rows in block {
+        let goes = |profile: &Profile| {
+            profile.labels.get("pod") == Some(pod)
+                && profile.labels.get("__profile_type__") == Some(kind)
+                && range.contains(TimestampNs(profile.time_ns))
+        };
+        let gone = rows.profiles.iter().filter(|profile| goes(profile));
+        let gone: Vec<u64> = gone.map(|profile| profile.samples.len() as u64).collect();
+        (profiles, samples) = (profiles + gone.len() as u64, samples + gone.iter().sum::<u64>());
+        let stays: Vec<Profile> = rows.profiles.iter().filter(|profile| !goes(profile)).cloned().collect();
+        if !stays.is_empty() {
+            rest.push(Rows { service: rows.service, profiles: stays });
+        }
+    }
+    (rest, profiles, samples)
+}
+
 impl World {
     pub(crate) fn new(memory_bytes_max: u64) -> Self {
-        let faults = Faults::default();
+        let (faults, clock, ingester): (_, _, Arc<FakeIngester>) =
+            (Faults::default(), Shifted { by: Arc::default(), system: SystemClock::shared() }, Arc::default());
         let store = FaultyStore::new(Arc::new(InMemory::new()), faults.clone());
         let bucket = Bucket::from_store(Arc::new(store), RetryPolicy::once(), BucketDeps::default());
         let config = CompactorConfig { memory_bytes_max: ByteSize(memory_bytes_max), ..CompactorConfig::default() };
         let deps = CompactorDeps {
             bucket: bucket.clone(),
-            catalog: Arc::new(catalog(&bucket)),
+            catalog: Arc::new(catalog(&bucket, &clock)),
             ownership: Arc::new(OwnsAll),
+            ingesters: Arc::new(Alone(Member { name: "one".to_owned(), api: Arc::clone(&ingester) as _ })),
             limits: Arc::new(Arc::new(Limits::default())),
-            clock: SystemClock::shared(),
+            clock: Arc::new(clock.clone()),
             registry: Registry::new(),
         };
         let compactor = Arc::new(Compactor::new(config, deps).unwrap());
-        Self { tenant: TenantId::parse("t").unwrap(), bucket, faults, compactor, logged: AtomicU64::new(0) }
+        Self {
+            tenant: TenantId::parse("t").unwrap(),
+            bucket,
+            faults,
+            compactor,
+            ingester,
+            clock,
+            logged: AtomicU64::new(0),
+        }
+    }
+
+    /// Time passes, and files that nothing needs are deleted.
+    pub(crate) async fn sweep_after(&self, time: Duration) {
+        self.clock.by.fetch_add(time.as_nanos() as i64, Ordering::Relaxed);
+        catalog(&self.bucket, &self.clock).sweep(&self.tenant).await.unwrap();
     }
 
     /// Another tenant of the same bucket and compactor.
@@ -80,18 +180,20 @@ impl World {
             bucket: self.bucket.clone(),
             faults: self.faults.clone(),
             compactor: Arc::clone(&self.compactor),
+            ingester: Arc::clone(&self.ingester),
+            clock: self.clock.clone(),
             logged: AtomicU64::new(0),
         }
     }
 
     /// The newest state, as a process that starts now reads it.
     pub(crate) async fn state(&self) -> Arc<CatalogState> {
-        catalog(&self.bucket).load(&self.tenant).await.unwrap()
+        catalog(&self.bucket, &self.clock).load(&self.tenant).await.unwrap()
     }
 
     /// Commits a block of these rows, with the next ten rows of a log.
     pub(crate) async fn add(&self, rows: Vec<Rows>, level: u32) {
-        let catalog = catalog(&self.bucket);
+        let catalog = catalog(&self.bucket, &self.clock);
         let state = catalog.load(&self.tenant).await.unwrap();
         let from = self.logged.fetch_add(10, Ordering::Relaxed);
         let range = LogRange { log: "one/01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(), from, to: from + 10 };
@@ -132,8 +234,8 @@ impl World {
     }
 }
 
-fn catalog(bucket: &Bucket) -> CatalogStore {
-    CatalogStore::new(bucket.clone(), SystemClock::shared(), CatalogConfig::default(), &Registry::new())
+fn catalog(bucket: &Bucket, clock: &Shifted) -> CatalogStore {
+    CatalogStore::new(bucket.clone(), Arc::new(clock.clone()), CatalogConfig::default(), &Registry::new())
 }
 
 /// One block: some services, each once.

@@ -75,6 +75,10 @@ impl IngesterApi for Gated {
     async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
         self.inner.flush(tenant).await
     }
+
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        self.inner.purge_log().await
+    }
 }
 
 #[cfg(test)]

@@ -121,7 +121,16 @@ impl Client {
             .await
     }
 
-    async fn plain(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
+    /// Posts JSON.
+    pub(super) async fn post_json(&self, path: &str, json: String) -> anyhow::Result<String> {
+        let request = self.http.post(format!("{}/{path}", self.base));
+        self.plain(request.header(header::CONTENT_TYPE, "application/json").body(json)).await
+    }
+
+    async fn plain(&self, mut request: reqwest::RequestBuilder) -> anyhow::Result<String> {
+        if let Some(tenant) = &self.tenant {
+            request = request.header("x-scope-orgid", tenant);
+        }
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         let text = response.text().await.with_context(|| format!("{}: the answer broke off", self.base))?;

@@ -86,4 +86,10 @@ impl IngesterApi for RemoteIngester {
         self.client()?.flush(request).await.map_err(|status| self.error(&status))?;
         Ok(())
     }
+
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        let request = peer::request(v1::PurgeLogRequest {}, self.peers.config().query_timeout);
+        self.client()?.purge_log(request).await.map_err(|status| self.error(&status))?;
+        Ok(())
+    }
 }

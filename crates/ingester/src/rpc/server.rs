@@ -66,4 +66,10 @@ impl IngesterService for IngesterRpc {
         peer::within(timeout, self.ingester.flush(tenant)).await?;
         Ok(Response::new(v1::FlushResponse {}))
     }
+
+    async fn purge_log(&self, request: Request<v1::PurgeLogRequest>) -> Result<Response<v1::PurgeLogResponse>, Status> {
+        let (_, timeout) = peer::accept(request)?;
+        peer::within(timeout, self.ingester.purge_log()).await?;
+        Ok(Response::new(v1::PurgeLogResponse {}))
+    }
 }

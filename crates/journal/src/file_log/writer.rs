@@ -26,6 +26,7 @@ const LEAVE_BYTES: u64 = 1 << 20;
 pub(super) enum Command {
     Put { seq: u64, bytes: Bytes, reply: oneshot::Sender<Result<(), PutError>> },
     Delete { through: u64, reply: oneshot::Sender<Result<(), JournalError>> },
+    Cut { reply: oneshot::Sender<Result<(), JournalError>> },
     Close { seq: u64, reply: oneshot::Sender<Result<(), JournalError>> },
 }
 
@@ -63,6 +64,7 @@ impl Writer {
             match command {
                 Command::Put { seq, bytes, reply } => drop(reply.send(self.put(seq, &bytes))),
                 Command::Delete { through, reply } => drop(reply.send(self.delete_through(through))),
+                Command::Cut { reply } => drop(reply.send(self.cut())),
                 Command::Close { seq, reply } => drop(reply.send(self.close(seq))),
             }
         }
@@ -150,6 +152,20 @@ impl Writer {
             }
             // Not tried again: the kernel may have dropped the pages and call the next sync a success.
             Err(error) => Err(self.end(format!("sync failed: {error}"))),
+        }
+    }
+
+    /// The next segment begins a new file.
+    fn cut(&mut self) -> Result<(), JournalError> {
+        if let Some(reason) = &self.ended {
+            return Err(self.epoch_ended(reason.clone()));
+        }
+        if self.file.as_ref().is_none_or(|open| open.end == 0) {
+            return Ok(());
+        }
+        match self.rotate(self.last + 1) {
+            Ok(()) => Ok(()),
+            Err(PutError::NotWritten(error) | PutError::Ended(error)) => Err(error),
         }
     }
 

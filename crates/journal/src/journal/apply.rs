@@ -26,7 +26,7 @@ async fn apply_segment(apply: &Arc<dyn Apply>, log: String, seq: u64, waiting: V
     let mut entries = Vec::with_capacity(waiting.len());
     let mut acknowledge = Vec::with_capacity(waiting.len());
     for Waiting { entry, done, room } in waiting {
-        entries.push(entry);
+        entries.extend(Some(entry).filter(|entry| !entry.frames.is_empty()));
         acknowledge.push((done, room));
     }
     let head = Arc::clone(apply);

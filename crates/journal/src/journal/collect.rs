@@ -102,8 +102,9 @@ async fn gather(
 
 async fn pack(ingester: &str, waiting: Vec<Waiting>) -> (Vec<Waiting>, PackedBody) {
     let bytes: usize = waiting.iter().map(|waiting| waiting.entry.bytes()).sum();
-    // Frames are shared, not copied.
-    let entries: Vec<JournalEntry> = waiting.iter().map(|waiting| waiting.entry.clone()).collect();
+    // Frames are shared, not copied. An entry without any only asks for a segment.
+    let entries = waiting.iter().map(|waiting| waiting.entry.clone());
+    let entries: Vec<JournalEntry> = entries.filter(|entry| !entry.frames.is_empty()).collect();
     if bytes <= PACK_INLINE_BYTES {
         let packed = PackedBody::pack(ingester, &entries);
         return (waiting, packed);
