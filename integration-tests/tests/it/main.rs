@@ -11,6 +11,7 @@ mod cluster_network;
 mod connections;
 mod damage;
 mod dedup;
+mod delete;
 mod disk_full;
 mod duckdb;
 mod golden;
