@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build web page test check bench book chart-test golden fuzz tools docs
+.PHONY: print-bin help run cluster-up build web page test check bench book chart-test golden fuzz sim tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -59,6 +59,10 @@ golden: build ## Play ../shared/golden (recorded answers) to a fresh server; ski
 
 fuzz: tools ## Run each fuzz target for FUZZ_SECONDS (default 60).
 	scripts/fuzz.sh
+
+sim: tools ## Play SEEDS (default 10000) simulated stories of faults; SEED=n plays one and prints its trace (docs/simulation.md).
+	cargo build $(CARGO_FLAGS) --workspace --bin flamelake-sim
+	$(CARGO_TARGET_DIR)/release/flamelake-sim
 
 docs: build ## Rewrite what is generated: the pages of keys and metrics, the chart's schema, dashboards.
 	UPDATE_GOLDEN=1 cargo test $(CARGO_FLAGS) --workspace --test command_line the_page_of_keys

@@ -41,7 +41,9 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "flamelake" => {
             &[&["model", "object-storage", "block", "catalog", "journal", "web"], CLUSTER, FOUNDATION, ROLES]
         }
-        // Tests and tools meet the server only over the network.
+        // Builds what the program builds, over a world of its own.
+        "sim" => &[&["model", "object-storage", "catalog", "journal", "testkit"], CLUSTER, FOUNDATION, ROLES],
+        // Other tests and tools meet the server only over the network.
         "testkit" => &[&["model", "pprof", "config", "runtime"]],
         "integration-tests" | "loadgen" => &[&["api", "testkit"]],
         "tidy" => &[],
