@@ -51,11 +51,12 @@ impl ListenTls {
     /// The encrypted connection; the error tells why there is none.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let handshake = async {
-            let _permit = self.handshakes.acquire().await.map_err(io::Error::other)?;
+            // Who says nothing keeps nobody else from a handshake.
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
                 return Err(refuse_plain_text(stream, first[0]).await);
             }
+            let _permit = self.handshakes.acquire().await.map_err(io::Error::other)?;
             TlsAcceptor::from(self.current.get()).accept(stream).await
         };
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake was not done in time");
