@@ -13,6 +13,7 @@ mod starting;
 mod access;
 mod reload;
 mod tls;
+mod arbiter;
 mod server;
 mod commands;
 

@@ -11,12 +11,13 @@ use flamelake_block::verify::verify_block;
 use flamelake_catalog::{CatalogState, CatalogStore};
 use flamelake_journal::{JournalConfig, OldEpoch, Segment, older_epochs, open_log_store};
 use flamelake_model::TenantId;
-use flamelake_object_storage::{Bucket, BucketDeps};
+use flamelake_object_storage::Bucket;
 use flamelake_runtime::clock::SystemClock;
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use prometheus::Registry;
 
+use crate::arbiter::open_bucket;
 use crate::commands::show_time;
 use crate::config::ServerSettings;
 use crate::wiring::log_url;
@@ -52,7 +53,7 @@ struct Offline {
 /// Does what the words say.
 pub(crate) async fn run(words: &[&str], settings: &ServerSettings) -> anyhow::Result<()> {
     let (clock, registry) = (SystemClock::shared(), Registry::new());
-    let bucket = Bucket::open(&settings.storage, BucketDeps::new(Arc::clone(&clock), &registry))?;
+    let bucket = open_bucket(settings, &clock, &registry)?;
     let catalog = CatalogStore::new(bucket.clone(), clock, settings.catalog.clone(), &registry);
     let journal = JournalConfig { url: log_url(settings), ..settings.journal.clone() };
     let offline = Offline { bucket, catalog, journal, registry };

@@ -13,7 +13,7 @@ use flamelake_config::{LimitsSource, TenantLimits};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
-use flamelake_object_storage::{Bucket, BucketDeps};
+use flamelake_object_storage::Bucket;
 use flamelake_querier::{Querier, QuerierDeps, ShardedGateways};
 use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
@@ -21,6 +21,7 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_store_gateway::{StoreGateway, StoreGatewayDeps, store_gateway_service};
 use prometheus::Registry;
 
+use crate::arbiter;
 use crate::cluster::{Cluster, Gated, member_service};
 use crate::config::ServerSettings;
 use crate::target::Roles;
@@ -131,10 +132,11 @@ impl Parts<'_> {
     }
 
     async fn store(&self) -> anyhow::Result<Store> {
-        let bucket = Bucket::open(&self.settings.storage, BucketDeps::new(Arc::clone(self.clock), self.registry))?;
+        let bucket = arbiter::open_bucket(self.settings, self.clock, self.registry)?;
         // Who only reads need not be allowed to write.
         if self.roles.has(Role::Ingester) || self.roles.has(Role::Compactor) {
             bucket.probe_put_if_absent().await.context("check the store")?;
+            arbiter::sweep(&bucket).await;
         }
         let config = self.settings.catalog.clone();
         let catalog = CatalogStore::new(bucket.clone(), Arc::clone(self.clock), config, self.registry);

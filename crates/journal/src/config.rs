@@ -10,6 +10,9 @@ flamelake_config::section! {
         /// `file://<folder>` (relative allowed) for one machine, `bucket` for the bucket of `storage.*`. Empty = beside the blocks if these lie
         /// in a folder, else `bucket`.
         "log.url" => pub url: String = String::new(),
+        /// Who decides which of two puts of one name wins, of the log in a bucket and of catalogs: empty = the store, by conditional creates (a
+        /// store without them is refused at start); `etcd` = the etcd of `ring.etcd.endpoints`, for such stores. The same in all processes.
+        "log.arbiter" => pub arbiter: String = String::new(),
         /// Least time between the starts of two writes. 0 = 2 ms on a disk, 250 ms on a bucket.
         "log.flush-interval" => pub flush_interval: Duration = Duration::ZERO,
         /// A group of so many bytes is closed while the one before it is still being written; at most 64 MiB.

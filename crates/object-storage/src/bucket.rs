@@ -12,7 +12,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
 use prometheus::Registry;
 
-use crate::StorageError;
+use crate::arbiter::Arbiter;
+use crate::error::StorageError;
 use crate::hedge::{HedgeBudget, hedged};
 use crate::metrics::Metrics;
 use crate::ranges;
@@ -85,6 +86,8 @@ struct Inner {
     clock: SharedClock,
     metrics: Metrics,
     hedges: Arc<HedgeBudget>,
+    /// For a store that overwrites.
+    arbiter: Option<Arc<dyn Arbiter>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -112,6 +115,7 @@ impl Bucket {
                 clock: deps.clock,
                 metrics,
                 hedges: Arc::default(),
+                arbiter: None,
             }),
         }
     }
@@ -120,9 +124,39 @@ impl Bucket {
     pub(crate) fn with_layout(self, prefix: &str, local: bool) -> Self {
         let trimmed = prefix.trim_matches('/');
         let prefix = if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") };
-        let Inner { store, retry, clock, metrics, hedges, .. } = &*self.inner;
-        let (store, retry, clock, metrics) = (Arc::clone(store), retry.clone(), Arc::clone(clock), metrics.clone());
-        Self { inner: Arc::new(Inner { store, prefix, local, retry, clock, metrics, hedges: Arc::clone(hedges) }) }
+        Self { inner: Arc::new(Inner { prefix, local, ..self.parts() }) }
+    }
+
+    /// The same bucket; who wins a put-if-absent is decided by the arbiter, not by the store.
+    pub fn with_arbiter(self, arbiter: Arc<dyn Arbiter>) -> Self {
+        Self { inner: Arc::new(Inner { arbiter: Some(arbiter), ..self.parts() }) }
+    }
+
+    fn parts(&self) -> Inner {
+        let Inner { store, prefix, local, retry, clock, metrics, hedges, arbiter } = &*self.inner;
+        Inner {
+            store: Arc::clone(store),
+            prefix: prefix.clone(),
+            local: *local,
+            retry: retry.clone(),
+            clock: Arc::clone(clock),
+            metrics: metrics.clone(),
+            hedges: Arc::clone(hedges),
+            arbiter: arbiter.clone(),
+        }
+    }
+
+    pub(crate) fn arbiter(&self) -> Option<Arc<dyn Arbiter>> {
+        self.inner.arbiter.clone()
+    }
+
+    pub(crate) async fn sleep(&self, pause: std::time::Duration) {
+        self.inner.clock.sleep(pause).await;
+    }
+
+    /// By the machine's clock.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.inner.clock.unix_nanos() / 1_000_000
     }
 
     /// Is it a folder of this machine?
@@ -220,6 +254,9 @@ impl Bucket {
 
     /// Writes an object unless the name is taken. An error leaves open whether it was written.
     pub async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<PutOutcome, StorageError> {
+        if let Some(arbiter) = self.arbiter() {
+            return self.create_by_arbiter(&*arbiter, key, bytes).await;
+        }
         let path = self.path("put_if_absent", key)?;
         let size = bytes.len();
         let put = || async {
@@ -235,6 +272,12 @@ impl Bucket {
         let outcome = self.request("put_if_absent", key, size as u64, put).await?;
         self.count_bytes("written", size);
         Ok(outcome)
+    }
+
+    /// Copies an object inside of the store, replacing any.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        let (source, target) = (self.path("copy", from)?, self.path("copy", to)?);
+        self.request("copy", from, 0, || self.inner.store.copy(&source, &target)).await
     }
 
     /// Deletes an object; an absent one is no error.
@@ -358,7 +401,7 @@ fn outcome<T>(result: &Result<T, StorageError>) -> &'static str {
         Err(StorageError::NotFound { .. }) => "not_found",
         Err(StorageError::OutOfSpace { .. }) => "out_of_space",
         Err(StorageError::TimedOut { .. }) => "timed_out",
-        Err(StorageError::Unusable { .. } | StorageError::Other { .. }) => "error",
+        Err(StorageError::Unusable { .. } | StorageError::Undecided { .. } | StorageError::Other { .. }) => "error",
     }
 }
 

@@ -33,6 +33,15 @@ pub enum StorageError {
         /// How long was waited.
         timeout_ms: u64,
     },
+    /// The arbiter did not say whose the name is; a write may or may not have been done.
+    #[error("{key}: the arbiter of names did not decide")]
+    Undecided {
+        /// The object.
+        key: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Anything else; worth a retry unless the cause says otherwise. A write may or may not have been done.
     #[error("{operation} object {key}")]
     Other {
@@ -79,7 +88,7 @@ impl Coded for StorageError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::OutOfSpace { .. } => ErrorCode::ResourceExhausted,
             Self::Unusable { .. } => ErrorCode::FailedPrecondition,
-            Self::TimedOut { .. } | Self::Other { .. } => ErrorCode::Unavailable,
+            Self::TimedOut { .. } | Self::Undecided { .. } | Self::Other { .. } => ErrorCode::Unavailable,
         }
     }
 }

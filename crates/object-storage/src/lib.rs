@@ -8,6 +8,7 @@ mod ranges;
 mod retry;
 mod hedge;
 mod probe;
+mod arbiter;
 mod config;
 mod open;
 mod error;
@@ -16,6 +17,7 @@ pub mod faulty;
 #[cfg(any(test, feature = "test-suite"))]
 pub mod suite;
 
+pub use arbiter::{Arbiter, ArbiterError};
 pub use bucket::{Bucket, BucketDeps, ObjectEntry, PutOutcome};
 pub use config::{AzureConfig, FilesystemConfig, GcsConfig, S3Config, StorageConfig, TestingConfig};
 pub use error::StorageError;

@@ -69,7 +69,7 @@ impl Bucket {
 fn refuse(fault: &str) -> Result<(), StorageError> {
     let reason = format!(
         "the object store failed the probe at start: {fault}. Use a store with atomic conditional creates \
-         (AWS S3, GCS, Azure, MinIO, Cloudflare R2, Ceph from Squid on, or a local folder)"
+         (AWS S3, GCS, Azure, MinIO, Cloudflare R2, Ceph from Squid on, or a local folder), or set log.arbiter: etcd, with which etcd decides whose create wins"
     );
     Err(StorageError::Unusable { reason })
 }

@@ -80,6 +80,9 @@ pub(crate) fn is_transient(error: &StorageError) -> bool {
             Some(cause) => matches!(cause, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. }),
             None => false,
         },
-        StorageError::NotFound { .. } | StorageError::OutOfSpace { .. } | StorageError::Unusable { .. } => false,
+        StorageError::NotFound { .. }
+        | StorageError::OutOfSpace { .. }
+        | StorageError::Undecided { .. }
+        | StorageError::Unusable { .. } => false,
     }
 }

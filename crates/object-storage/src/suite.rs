@@ -1,7 +1,11 @@
 //! What every store must do: one suite, run on each backend.
 
+mod overwriting;
+
 use bytes::Bytes;
 use futures::future::join_all;
+
+pub use overwriting::Overwriting;
 
 use crate::{Bucket, PutOutcome, StorageError};
 

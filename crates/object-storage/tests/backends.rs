@@ -85,51 +85,11 @@ async fn a_full_disk_is_said_so_and_not_retried() {
 
 #[tokio::test]
 async fn a_store_that_overwrites_is_refused_with_a_remedy() {
-    let bucket = Bucket::from_store(Arc::new(overwriting::Overwriting::default()), quick(1), BucketDeps::default());
+    let bucket = Bucket::from_store(Arc::new(suite::Overwriting::default()), quick(1), BucketDeps::default());
     let error = bucket.probe_put_if_absent().await.unwrap_err();
-    assert!(error.to_string().contains("Use a store with atomic conditional creates"), "{error}");
-}
-
-/// A store that ignores the condition of a create, as Garage does.
-mod overwriting {
-    use std::fmt;
-
-    use futures::stream::BoxStream;
-    use object_store::memory::InMemory;
-    use object_store::path::Path;
-    use object_store::*;
-
-    #[derive(Debug, Default)]
-    pub(crate) struct Overwriting(InMemory);
-
-    impl fmt::Display for Overwriting {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Overwriting")
-        }
-    }
-
-    #[async_trait::async_trait]
-    impl ObjectStore for Overwriting {
-        async fn put_opts(&self, at: &Path, payload: PutPayload, _: PutOptions) -> Result<PutResult> {
-            self.0.put_opts(at, payload, PutOptions::default()).await
-        }
-        async fn put_multipart_opts(&self, at: &Path, o: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-            self.0.put_multipart_opts(at, o).await
-        }
-        async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-            self.0.get_opts(at, options).await
-        }
-        fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-            self.0.delete_stream(at)
-        }
-        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-            self.0.list(prefix)
-        }
-        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-            self.0.list_with_delimiter(prefix).await
-        }
-        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-            self.0.copy_opts(from, to, options).await
-        }
-    }
+    assert!(
+        error.to_string().contains("Use a store with atomic conditional creates")
+            && error.to_string().contains("log.arbiter: etcd"),
+        "{error}"
+    );
 }

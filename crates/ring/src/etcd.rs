@@ -2,6 +2,7 @@
 
 mod connect;
 mod keys;
+mod names;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::config::RingConfig;
 use crate::error::StoreError;
 use crate::store::{Batch, Changes, Guard, LeaseId, Listing, MemberStore, Revision, Transaction, Write};
 use keys::Keys;
+pub use names::EtcdNames;
 
 /// A list of all members may be so large; thousands of members with a thousand tokens are.
 const ANSWER_BYTES_MAX: usize = 64 << 20;

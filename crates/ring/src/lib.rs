@@ -27,7 +27,7 @@ mod fixtures;
 
 pub use config::{EtcdConfig, RingConfig};
 pub use error::{RingError, StoreError};
-pub use etcd::{EtcdStore, open_member_store};
+pub use etcd::{EtcdNames, EtcdStore, open_member_store};
 pub use key::RingKey;
 pub use member::{Alive, FORMAT, Member, MemberId, Role, State, TOKENS_MAX};
 pub use membership::{Instance, Membership};
