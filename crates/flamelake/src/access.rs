@@ -3,14 +3,22 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 28] = [
+const PATHS: [(&str, Access); 35] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
     ("/metrics", Access::Open),
     ("/grpc.health.v1.Health/", Access::Open),
+    // The page: the same for everybody. What it asks for wants rights.
+    ("/", Access::Open),
+    ("/explore", Access::Open),
+    ("/comparison", Access::Open),
+    ("/comparison-diff", Access::Open),
+    ("/ui", Access::Open),
+    ("/ui/", Access::Open),
+    ("/icon.svg", Access::Open),
+    ("/assets/", Access::Open),
     // Of the program, not of any data.
-    ("/", Access::AnyToken),
     ("/api/v1/status/buildinfo", Access::AnyToken),
     ("/capabilities.v1.FeatureFlagsService/", Access::AnyToken),
     ("/grpc.reflection.v1.ServerReflection/", Access::AnyToken),
@@ -59,7 +67,9 @@ mod tests {
             ("/ready/", ADMIN),
             ("/metrics", Access::Open),
             ("/grpc.health.v1.Health/Watch", Access::Open),
-            ("/", Access::AnyToken),
+            ("/", Access::Open),
+            ("/assets/x.js", Access::Open),
+            ("/api/v1/delete", ADMIN),
             ("/ingest", PUSH),
             ("/pyroscope/ingest", PUSH),
             ("/pyroscope/render", QUERY),

@@ -452,7 +452,7 @@ impl Driver {
         self.world.trace(&who, || format!("pushes {}", names.join(" ")));
         self.processes[process].spawn(async move {
             let tenant_id = TenantId::parse(tenant).expect("a literal that is a tenant");
-            let request = AppendRequest { tenant: tenant_id, frames: encoded };
+            let request = AppendRequest { tenant: tenant_id, frames: encoded, spread: Vec::new() };
             let outcomes = match front.write.append(request).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => vec![Err(error); names.len()],

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use flamelake_api::roles::IngesterApi;
+use flamelake_api::roles::{IngesterApi, IngesterSet, Ingesters, Member};
 use flamelake_catalog::{CatalogConfig, CatalogStore};
 use flamelake_compactor::{Compactor, CompactorConfig, CompactorDeps, OwnsAll};
 use flamelake_config::{ByteSize, Limits, LimitsSource};
-use flamelake_distributor::RoutedIngesters;
+use flamelake_distributor::{DistributorConfig, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps};
 use flamelake_journal::{JournalConfig, open_log_store};
-use flamelake_model::StatusError;
+use flamelake_model::{StatusError, TenantId};
 use flamelake_object_storage::{Bucket, BucketDeps, RetryPolicy};
 use flamelake_querier::{Querier, QuerierConfig, QuerierDeps};
 use flamelake_ring::{Instance, MemberId, Ring, RingConfig, RingDeps, Role, State};
@@ -122,6 +122,7 @@ impl Seat {
             backoff: Duration::from_millis(40),
             backoff_max: Duration::from_millis(500),
             attempt_timeout: Duration::from_millis(900),
+            ..RetryPolicy::default()
         };
         let bucket = Bucket::from_store(store, retry, BucketDeps::new(Arc::clone(&self.clock), &registry));
         let config = CatalogConfig {
@@ -238,7 +239,13 @@ impl Seat {
     pub(crate) async fn front(self, stop: oneshot::Receiver<Ending>) -> Outcome {
         let membered = self.membered(&[Role::Distributor, Role::Querier]).await?;
         let Storage { bucket, catalog, registry } = self.storage();
-        let write = RoutedIngesters::new(Arc::clone(&membered.members) as _, &registry).map_err(text)?;
+        let routes = RouteDeps {
+            members: Arc::clone(&membered.members) as _,
+            clock: Arc::clone(&self.clock),
+            distributors: Distributors::alone(),
+            registry: registry.clone(),
+        };
+        let write = RoutedIngesters::new(&DistributorConfig::default(), routes).map_err(text)?;
         let deps = StoreGatewayDeps { bucket, clock: Arc::clone(&self.clock), registry: registry.clone() };
         let gateway = StoreGateway::new(StoreGatewayConfig::default(), deps);
         let deps = QuerierDeps {
@@ -272,7 +279,15 @@ impl Seat {
             ..CompactorConfig::default()
         };
         let (ownership, clock) = (Arc::new(OwnsAll), Arc::clone(&self.clock));
-        let deps = CompactorDeps { bucket, catalog, ownership, limits: limits(), clock, registry };
+        let deps = CompactorDeps {
+            bucket,
+            catalog,
+            ownership,
+            ingesters: Arc::new(Nobody),
+            limits: limits(),
+            clock,
+            registry,
+        };
         let compactor = Compactor::new(config, deps).map_err(text)?;
         let token = CancellationToken::new();
         tokio::select! {
@@ -307,6 +322,24 @@ impl Seat {
             outcome = work => outcome.is_ok(),
             () = self.clock.sleep(time) => false,
         }
+    }
+}
+
+/// Whom the compactor asks for a delete; no story has one.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Ingesters for Nobody {
+    fn all(&self) -> IngesterSet {
+        IngesterSet { epoch: 0, members: Vec::new() }
+    }
+
+    fn for_service(&self, _: &TenantId, _: &str, _: usize) -> Vec<Member<dyn IngesterApi>> {
+        Vec::new()
+    }
+
+    async fn catch_up(&self, _: u64) -> Result<(), StatusError> {
+        Ok(())
     }
 }
 

@@ -120,6 +120,11 @@ impl Log for EagerLog {
         self.log.delete_through(seq).await
     }
 
+    async fn cut(&self) -> Result<(), JournalError> {
+        let _turn = self.last.lock().await;
+        self.log.cut().await
+    }
+
     async fn close(&self, seq: u64) -> Result<(), JournalError> {
         let _turn = self.last.lock().await;
         self.log.close(seq).await

@@ -82,7 +82,7 @@ async fn a_cluster_speaks_tls_everywhere_and_takes_new_authorities_while_it_runs
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     cluster.add_with("stranger", "distributor", &flags).await?;
     let refused = push_cpu(&cluster.client("stranger"), "s", "main;a 16", now_ns()).await;
-    let refused = format!("{:#}", refused.err().map_or_else(|| anyhow::anyhow!("it was taken"), |error| error));
+    let refused = format!("{:#}", refused.err().unwrap_or_else(|| anyhow::anyhow!("it was taken")));
     ensure!(refused.contains("unavailable"), "{refused}");
     ensure!(sum(&client).await? == 15);
     Ok(())
