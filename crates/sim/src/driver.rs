@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 use crate::clock::ProcessClock;
 use crate::etcd::EtcdFault;
@@ -75,20 +78,19 @@ thread_local! {
     /// Whose tasks run on this thread now; `None` = no story is played here.
     static CURRENT: RefCell<Option<String>> = const { RefCell::new(None) };
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// Into whose trace goes what is logged on this thread.
+    static TRACED: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
 fn play(seed: u64, plant: Plant, traced: bool) -> Report {
     watch_panics();
+    collect_logs();
     let world = World::new(seed, plant, traced);
     CURRENT.set(Some("world".to_owned()));
     let mut driver = Driver::new(Arc::clone(&world), seed);
-    if traced {
-        let log = tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false);
-        let log = log.with_max_level(tracing::Level::DEBUG).with_writer(Log(Arc::clone(&world))).finish();
-        tracing::subscriber::with_default(log, || driver.play());
-    } else {
-        driver.play();
-    }
+    TRACED.set(traced.then(|| Arc::clone(&world)));
+    driver.play();
+    TRACED.set(None);
     let report = driver.end(seed);
     CURRENT.set(None);
     report
@@ -110,23 +112,29 @@ fn watch_panics() {
     });
 }
 
-/// What processes log becomes part of the trace.
-struct Log(Arc<World>);
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Line;
-
-    fn make_writer(&'a self) -> Line {
-        Line(Arc::clone(&self.0))
-    }
+/// What processes log becomes part of the trace. One collector for all threads and for good: one that comes and goes with each story would race
+/// with the others for what `tracing` remembers of a place that logs.
+fn collect_logs() {
+    static COLLECT: Once = Once::new();
+    COLLECT.call_once(|| {
+        let wanted = |metadata: &tracing::Metadata<'_>, _: &Context<'_, Registry>| {
+            *metadata.level() <= tracing::Level::DEBUG && TRACED.with_borrow(Option::is_some)
+        };
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_target(false);
+        let lines = lines.with_writer(|| Line).with_filter(dynamic_filter_fn(wanted));
+        // Somebody else's collector: then the traces are without what is logged.
+        let _ = tracing_subscriber::registry().with(lines).try_init();
+    });
 }
 
-struct Line(Arc<World>);
+struct Line;
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let who = CURRENT.with_borrow(Clone::clone).unwrap_or_default();
-        self.0.note(&who, String::from_utf8_lossy(bytes).trim_end());
+        if let Some(world) = TRACED.with_borrow(Clone::clone) {
+            world.note(&who, String::from_utf8_lossy(bytes).trim_end());
+        }
         Ok(bytes.len())
     }
 

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-/// Compares text with a golden file; `dir` is the caller's `env!("CARGO_MANIFEST_DIR")`, `file` is relative to it.
+/// Compares text with a golden file; `dir` is the caller's [`package_dir`](crate::package_dir), `file` is relative to it.
 ///
 /// # Panics
 /// If they differ, naming the first line that does, or if the file is not there.
-pub fn assert_golden(dir: &str, file: &str, actual: &str) {
-    let path = Path::new(dir).join(file);
+pub fn assert_golden(dir: &Path, file: &str, actual: &str) {
+    let path = dir.join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|v| v == "1") {
         fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("make the golden folder");
         fs::write(&path, actual).expect("write the golden file");

@@ -22,4 +22,4 @@ pub use frame::FrameBuilder;
 pub use golden::assert_golden;
 pub use profile::ProfileBuilder;
 pub use seed::{seed, seeded_rng};
-pub use shared::{shared_dir, shared_file};
+pub use shared::{package_dir, shared_dir, shared_file};

@@ -1,6 +1,6 @@
 //! The way to data that tests read in place and never copy: golden rows and real profiles.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The folder `../shared` beside the workspace, or `FLAMELAKE_SHARED`. `None` if it is absent; then a line says that `who` skips.
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
@@ -21,5 +21,14 @@ pub fn shared_file(who: &str, path: &str) -> Option<Vec<u8>> {
 }
 
 fn beside_the_workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared")
+    // Every package lies one or two folders below the root of the workspace.
+    let package = package_dir();
+    let root = package.ancestors().find(|dir| dir.join("Cargo.lock").is_file()).unwrap_or(&package);
+    root.join("../shared")
+}
+
+/// The folder of the package whose test runs. Asked when it runs, not when it was compiled: a build folder may serve several checkouts.
+pub fn package_dir() -> PathBuf {
+    let here = || std::env::current_dir().unwrap_or_else(|_| ".".into());
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(here, PathBuf::from)
 }

@@ -2,14 +2,14 @@
 //!
 //! `cargo test -p flamelake-tidy`. The reference page of the keys is compared by a test of the binary, which alone knows all keys.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// The workspace.
+/// The workspace. Asked when a test runs, not when it was compiled: a build folder may serve several checkouts.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), PathBuf::from).join("../..")
 }
 
 /// Paths of the tracked files, relative to [`root`]. The error says that git is not there, or that this is no checkout.

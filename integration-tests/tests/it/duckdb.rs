@@ -15,7 +15,7 @@ const HEAP: &str = "memory:inuse_space:bytes:space:bytes";
 const MINUTE_NS: i64 = 60_000_000_000;
 
 fn file(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    flamelake_testkit::package_dir().join("..").join(path)
 }
 
 /// What `duckdb/sums.py` printed, blocks added up.

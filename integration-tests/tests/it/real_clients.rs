@@ -4,7 +4,7 @@
 //! clients are in `grpc_clients.rs`, DuckDB is in `duckdb.rs`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn arrives(server: &Server, selector: &str, function: &str, client_said: &
 
 /// Builds the program of `clients/rust` beside the server's target folder; `None` with a line if its crates cannot be had.
 fn rust_client() -> anyhow::Result<Option<PathBuf>> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/rust/Cargo.toml");
+    let manifest = flamelake_testkit::package_dir().join("clients/rust/Cargo.toml");
     // <target>/release/deps/<this test>.
     let test = std::env::current_exe()?;
     let target = test.ancestors().nth(3).context("a test lies in deps/")?.join("clients");

@@ -1,6 +1,5 @@
 //! Promise: who opens the server's address in a browser finds a page that works, and that asks nobody else.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -49,7 +48,7 @@ async fn the_page_is_served_under_a_strict_policy() -> anyhow::Result<()> {
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn the_page_works_in_a_browser() -> anyhow::Result<()> {
-    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let web = flamelake_testkit::package_dir().join("../web");
     if !web.join("node_modules/playwright-core").is_dir() || Command::new("node").arg("--version").output().is_err() {
         eprintln!("skipped: no Node, or nothing installed for the page (make web)");
         return Ok(());

@@ -2,16 +2,13 @@
 //! without it the test says so and passes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 use flamelake_block::reader::{BlockReader, SampleBatch, SampleColumns, SymbolDetail};
 use flamelake_model::TimestampNs;
-use flamelake_testkit::tools;
+use flamelake_testkit::{package_dir, tools};
 
 use crate::support::{Shape, open, partition, store, write};
-
-const DIR: &str = env!("CARGO_MANIFEST_DIR");
 
 /// (service, type, function name) → sum of the samples that end in it.
 async fn sums(reader: &BlockReader) -> BTreeMap<(String, String, String), i64> {
@@ -44,8 +41,8 @@ async fn duckdb_gets_the_same_sums() {
     for (name, bytes) in &block.files {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
-    let script = Path::new(DIR).join("tests/block/duckdb_sums.py");
-    let views = Path::new(DIR).join("../../docs/formats/block.sql");
+    let script = package_dir().join("tests/block/duckdb_sums.py");
+    let views = package_dir().join("../../docs/formats/block.sql");
     let output = Command::new(python).arg(script).arg(views).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let ours = sums(&open(&store(&block.files).await).await.unwrap()).await;

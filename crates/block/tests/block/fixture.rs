@@ -1,17 +1,14 @@
 //! A block that version 1 wrote is read forever. `UPDATE_GOLDEN=1` writes it anew; do that only while no release has it.
 
 use std::fs;
-use std::path::Path;
 
 use bytes::Bytes;
-use flamelake_testkit::assert_golden;
+use flamelake_testkit::{assert_golden, package_dir};
 
 use crate::support::{Shape, open, partition, rows_read, store, write};
 
-const DIR: &str = env!("CARGO_MANIFEST_DIR");
-
 fn files() -> Vec<(String, Bytes)> {
-    let folder = Path::new(DIR).join("testdata/blocks/v1/block");
+    let folder = package_dir().join("testdata/blocks/v1/block");
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|v| v == "1") {
         let shape = Shape { series: 3, profiles: 3, samples: 6, spans: true };
         fs::create_dir_all(&folder).unwrap();
@@ -35,5 +32,5 @@ async fn version_1_is_read() {
             text += &format!("  {row}\n");
         }
     }
-    assert_golden(DIR, "testdata/blocks/v1/rows.txt", &text);
+    assert_golden(&package_dir(), "testdata/blocks/v1/rows.txt", &text);
 }
