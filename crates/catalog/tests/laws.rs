@@ -108,7 +108,7 @@ async fn run(seed: u64) {
     let mut fork = || StdRng::seed_from_u64(random.random());
     let (one, two, three) = (fork(), fork(), fork());
     let all = futures::future::join3(flusher(catalog(), one), flusher(catalog(), two), compactor(catalog(), three));
-    all.await;
+    Box::pin(all).await;
     faults.clear();
     let last = catalog().load(&tenant()).await.unwrap();
     assert_eq!(last.covered_of(LOG), ROWS);

@@ -298,8 +298,10 @@ impl Tools {
 
 /// Leaves out the types of values that rules drop; false if none is left.
 fn drop_types(decoder: &mut Decoder, labels: &[(String, String)], rules: &PushRules) -> bool {
-    let Some(keeps) = rules.keeps_type() else { return true };
-    let keep: Vec<bool> = decoder.sample_types().map(|(kind, unit)| keeps(labels, &kind, &unit)).collect();
+    if rules.keeps_all_types() {
+        return true;
+    }
+    let keep: Vec<bool> = decoder.sample_types().map(|(kind, unit)| rules.keeps_type(labels, &kind, &unit)).collect();
     decoder.retain_sample_types(&keep);
     keep.contains(&true)
 }

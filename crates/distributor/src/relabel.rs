@@ -31,15 +31,18 @@ impl PushRules {
         self.series.iter().all(|rules| rules.apply(labels))
     }
 
-    /// Whether a type of values is stored. `None`: all are.
-    pub(crate) fn keeps_type(&self) -> Option<impl Fn(&[(String, String)], &str, &str) -> bool> {
-        (!self.sample_types.is_empty()).then_some(|labels: &[(String, String)], kind: &str, unit: &str| {
-            let mut labels = labels.to_vec();
-            labels.retain(|(name, _)| name != label_name::TYPE && name != label_name::UNIT);
-            labels.push((label_name::TYPE.to_owned(), kind.to_owned()));
-            labels.push((label_name::UNIT.to_owned(), unit.to_owned()));
-            self.sample_types.apply(&mut labels)
-        })
+    /// Whether every type of values is stored.
+    pub(crate) fn keeps_all_types(&self) -> bool {
+        self.sample_types.is_empty()
+    }
+
+    /// Whether a type of values of a series is stored.
+    pub(crate) fn keeps_type(&self, labels: &[(String, String)], kind: &str, unit: &str) -> bool {
+        let mut labels = labels.to_vec();
+        labels.retain(|(name, _)| name != label_name::TYPE && name != label_name::UNIT);
+        labels.push((label_name::TYPE.to_owned(), kind.to_owned()));
+        labels.push((label_name::UNIT.to_owned(), unit.to_owned()));
+        self.sample_types.apply(&mut labels)
     }
 }
 
@@ -121,10 +124,9 @@ mod tests {
         let limits =
             Limits { sample_type_relabeling_rules: RelabelRules::from_text(text).unwrap(), ..Limits::default() };
         let rules = PushRules::new(&limits, &RelabelRules::default());
-        let keeps = rules.keeps_type().unwrap();
-        assert!(!keeps(&labels("service_name=a"), "alloc_space", "bytes"));
-        assert!(keeps(&labels("service_name=a"), "inuse_space", "bytes"));
-        assert!(keeps(&labels("service_name=b"), "alloc_space", "bytes"));
-        assert!(PushRules::default().keeps_type().is_none());
+        assert!(!rules.keeps_type(&labels("service_name=a"), "alloc_space", "bytes"));
+        assert!(rules.keeps_type(&labels("service_name=a"), "inuse_space", "bytes"));
+        assert!(rules.keeps_type(&labels("service_name=b"), "alloc_space", "bytes"));
+        assert!(!rules.keeps_all_types() && PushRules::default().keeps_all_types());
     }
 }

@@ -73,6 +73,7 @@ mod tests {
     const AFTER: Duration = Duration::from_millis(100);
 
     /// Reads take these milliseconds and end with this; tells the answer, the milliseconds and the number of reads.
+    #[expect(clippy::disallowed_methods, reason = "tokio's clock is paused and moves by itself")]
     async fn check(reads: &[(u64, Result<u8, u8>)]) -> (Result<u8, u8>, u128, usize) {
         let (clock, budget, count) = (SystemClock::shared(), HedgeBudget::default(), AtomicUsize::new(0));
         let started = tokio::time::Instant::now();
