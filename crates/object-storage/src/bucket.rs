@@ -342,7 +342,6 @@ impl Bucket {
         self.inner.metrics.bytes.with_label_values(&[direction]).inc_by(bytes as u64);
     }
 
-    /// One operation: attempts with timeouts and pauses, measured as a whole.
     /// A request that may be made twice at once.
     async fn read<T, F: Future<Output = Result<T, object_store::Error>>>(
         &self,
@@ -361,6 +360,7 @@ impl Bucket {
         self.request(operation, key, bytes, || hedged(clock, after, hedges, count, &attempt)).await
     }
 
+    /// One operation: attempts with timeouts and pauses, measured as a whole.
     async fn request<T, F: Future<Output = Result<T, object_store::Error>>>(
         &self,
         operation: &'static str,

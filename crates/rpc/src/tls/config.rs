@@ -73,7 +73,7 @@ pub enum ClientAuth {
     Require,
 }
 
-/// What a port with TLS needs; see [`of`](Self::of).
+/// What a port with TLS needs; both files and, for mutual TLS, an authority.
 #[derive(Clone, Debug)]
 pub struct ListenFiles {
     pub(super) prefix: &'static str,
