@@ -1,3 +1,5 @@
+//! The whole way of a delete, from acceptance to receipt, over a bucket in memory.
+
 use flamelake_block::meta::{LogRange, with_checksum};
 use flamelake_testkit::fuzz;
 
