@@ -175,6 +175,10 @@ fn background(
         let token = stop.clone();
         tasks.push(tokio::spawn(async move { compactor.run(token).await }));
     }
+    if let Some(cache) = system.local_cache.clone() {
+        let token = stop.clone();
+        tasks.push(tokio::spawn(async move { token.run_until_cancelled(cache.run()).await.unwrap_or_default() }));
+    }
     if let Some(ingester) = system.ingester.clone() {
         let (ring, own) = (cluster.handle(), cluster.own_id().clone());
         let recoverer = Recoverer { ring, own, ingester, members: cluster.members(), clock: Arc::clone(clock) };

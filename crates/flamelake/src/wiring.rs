@@ -13,12 +13,12 @@ use flamelake_config::{LimitsSource, TenantLimits};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
-use flamelake_object_storage::Bucket;
+use flamelake_object_storage::{Bucket, LocalCache, LocalCacheConfig};
 use flamelake_querier::{Querier, QuerierDeps, ShardedGateways};
 use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
-use flamelake_store_gateway::{StoreGateway, StoreGatewayDeps, store_gateway_service};
+use flamelake_store_gateway::{StoreGateway, StoreGatewayConfig, StoreGatewayDeps, store_gateway_service};
 use prometheus::Registry;
 
 use crate::arbiter;
@@ -37,6 +37,8 @@ pub(crate) struct System {
     pub(crate) limits: Arc<TenantLimits>,
     ingester_api: Option<Arc<dyn IngesterApi>>,
     gateway: Option<Arc<dyn StoreGatewayApi>>,
+    /// In front of the bucket of the store-gateway.
+    pub(crate) local_cache: Option<LocalCache>,
 }
 
 impl System {
@@ -91,6 +93,7 @@ pub(crate) async fn build(
         limits,
         ingester_api: None,
         gateway: None,
+        local_cache: None,
     };
     if [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor].into_iter().any(|role| roles.has(role)) {
         let store = parts.store().await?;
@@ -101,7 +104,8 @@ pub(crate) async fn build(
             (system.ingester, system.ingester_api) = (Some(ingester), Some(api));
         }
         if roles.has(Role::StoreGateway) {
-            let gateway = parts.gateway(&store);
+            system.local_cache = parts.local_cache().await?;
+            let gateway = parts.gateway(&store, system.local_cache.clone());
             cluster.members().set_gateway(Arc::clone(&gateway));
             system.gateway = Some(gateway);
         }
@@ -166,14 +170,31 @@ impl Parts<'_> {
         Arc::new(Gated { inner: ingester, gate: self.cluster.gate(), ring: self.cluster.handle() })
     }
 
-    fn gateway(&self, store: &Store) -> Arc<dyn StoreGatewayApi> {
+    async fn local_cache(&self) -> anyhow::Result<Option<LocalCache>> {
+        let StoreGatewayConfig { local_cache_dir, local_cache_bytes_max, local_cache_age_max, .. } =
+            &self.settings.store_gateway;
+        if local_cache_dir.is_empty() {
+            return Ok(None);
+        }
+        let (bytes_max, age_max) = (local_cache_bytes_max.0, *local_cache_age_max);
+        let config = LocalCacheConfig { dir: local_cache_dir.into(), bytes_max, age_max };
+        let (clock, registry) = (Arc::clone(self.clock), self.registry.clone());
+        let open = move || LocalCache::open(&config, clock, &registry);
+        let opened = flamelake_runtime::spawn_blocking(open).await?;
+        opened
+            .map(Some)
+            .with_context(|| format!("open the local cache {local_cache_dir} (store-gateway.local-cache-dir)"))
+    }
+
+    fn gateway(&self, store: &Store, local_cache: Option<LocalCache>) -> Arc<dyn StoreGatewayApi> {
+        let bucket = store.bucket.clone();
+        let bucket = match local_cache {
+            Some(cache) => bucket.with_local_cache(cache),
+            None => bucket,
+        };
         Arc::new(StoreGateway::new(
             self.settings.store_gateway.clone(),
-            StoreGatewayDeps {
-                bucket: store.bucket.clone(),
-                clock: Arc::clone(self.clock),
-                registry: self.registry.clone(),
-            },
+            StoreGatewayDeps { bucket, clock: Arc::clone(self.clock), registry: self.registry.clone() },
         ))
     }
 

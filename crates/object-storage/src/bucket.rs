@@ -15,6 +15,7 @@ use prometheus::Registry;
 use crate::arbiter::Arbiter;
 use crate::error::StorageError;
 use crate::hedge::{HedgeBudget, hedged};
+use crate::local_cache::LocalCache;
 use crate::metrics::Metrics;
 use crate::ranges;
 use crate::retry::{RetryPolicy, is_transient, with_timeout};
@@ -88,6 +89,7 @@ struct Inner {
     hedges: Arc<HedgeBudget>,
     /// For a store that overwrites.
     arbiter: Option<Arc<dyn Arbiter>>,
+    local_cache: Option<LocalCache>,
 }
 
 impl fmt::Debug for Bucket {
@@ -116,6 +118,7 @@ impl Bucket {
                 metrics,
                 hedges: Arc::default(),
                 arbiter: None,
+                local_cache: None,
             }),
         }
     }
@@ -132,8 +135,13 @@ impl Bucket {
         Self { inner: Arc::new(Inner { arbiter: Some(arbiter), ..self.parts() }) }
     }
 
+    /// The same bucket; what is read by [`get_immutable_ranges`](Self::get_immutable_ranges) is kept on this machine's disk.
+    pub fn with_local_cache(self, cache: LocalCache) -> Self {
+        Self { inner: Arc::new(Inner { local_cache: Some(cache), ..self.parts() }) }
+    }
+
     fn parts(&self) -> Inner {
-        let Inner { store, prefix, local, retry, clock, metrics, hedges, arbiter } = &*self.inner;
+        let Inner { store, prefix, local, retry, clock, metrics, hedges, arbiter, local_cache } = &*self.inner;
         Inner {
             store: Arc::clone(store),
             prefix: prefix.clone(),
@@ -143,6 +151,7 @@ impl Bucket {
             metrics: metrics.clone(),
             hedges: Arc::clone(hedges),
             arbiter: arbiter.clone(),
+            local_cache: local_cache.clone(),
         }
     }
 
@@ -185,6 +194,27 @@ impl Bucket {
             .try_collect()
             .await?;
         Ok(ranges::cut(ranges, &requests, &fetched))
+    }
+
+    /// [`get_ranges`](Self::get_ranges) of an object of this size whose name is never written again, from the local cache where there is one.
+    /// The caller checks what he gets.
+    pub async fn get_immutable_ranges(
+        &self,
+        key: &str,
+        object_bytes: u64,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, StorageError> {
+        match &self.inner.local_cache {
+            Some(cache) => cache.get_ranges(self, key, object_bytes, ranges).await,
+            None => self.get_ranges(key, ranges).await,
+        }
+    }
+
+    /// Drops what the local cache has of an object, because it is not what was written. False if there is no such cache.
+    pub async fn forget_cached(&self, key: &str, object_bytes: u64) -> bool {
+        let Some(cache) = &self.inner.local_cache else { return false };
+        cache.forget(key, object_bytes).await;
+        true
     }
 
     async fn get_range(&self, key: &str, path: &Path, range: Range<u64>) -> Result<Bytes, StorageError> {

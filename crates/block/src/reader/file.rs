@@ -36,12 +36,23 @@ impl BlockFile {
         }
         let wanted = merge(wanted);
         let key = format!("{}{}", self.folder, self.meta.name);
-        let parts = match self.bucket.get_ranges(&key, &wanted).await {
+        match self.fetch_checked(&key, &wanted).await {
+            // What lies on a disk of this machine may be damaged where the block is not.
+            Err(ReadError::Damaged { .. }) if self.bucket.forget_cached(&key, self.meta.bytes).await => {
+                self.fetch_checked(&key, &wanted).await
+            }
+            fetched => fetched,
+        }
+    }
+
+    async fn fetch_checked(&self, key: &str, wanted: &[Range<u64>]) -> Result<FetchedBytes, ReadError> {
+        let chunk = self.meta.checksum_chunk_bytes;
+        let parts = match self.bucket.get_immutable_ranges(key, self.meta.bytes, wanted).await {
             Ok(parts) => parts,
-            Err(source) => return Err(self.explain(&key, source).await),
+            Err(source) => return Err(self.explain(key, source).await),
         };
         let mut segments = Vec::with_capacity(parts.len());
-        for (range, bytes) in wanted.into_iter().zip(parts) {
+        for (range, bytes) in wanted.iter().zip(parts) {
             if bytes.len() as u64 != range.end - range.start {
                 return Err(self.damaged(format!("bytes {range:?} are cut off")));
             }

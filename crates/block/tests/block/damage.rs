@@ -1,9 +1,13 @@
 //! Whatever happens to the files: an error that names the file, or the same rows; never a panic.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use flamelake_block::reader::ReadError;
 use flamelake_block::writer::block_folder;
-use flamelake_object_storage::Bucket;
+use flamelake_object_storage::{Bucket, LocalCache, LocalCacheConfig};
+use flamelake_runtime::clock::SystemClock;
+use prometheus::Registry;
 
 use crate::support::{Shape, ULID, open, partition, rows_read, store, tenant, write};
 
@@ -46,6 +50,28 @@ async fn damage_is_found_and_named() {
         bucket.put(&key, bytes.clone()).await.unwrap();
     }
     assert_eq!(read_all(&bucket).await.unwrap(), good);
+}
+
+#[tokio::test]
+async fn damage_on_this_machines_disk_is_healed_from_the_bucket() {
+    let shape = Shape { series: 2, profiles: 2, samples: 8, spans: true };
+    let block = write(vec![partition("a", 1, shape)]);
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, hour) = (folder.path().to_owned(), Duration::from_secs(3600));
+    let config = LocalCacheConfig { dir: dir.clone(), bytes_max: 1 << 30, age_max: hour };
+    let cache = LocalCache::open(&config, SystemClock::shared(), &Registry::new()).unwrap();
+    let bucket = store(&block.files).await.with_local_cache(cache);
+    let good = read_all(&bucket).await.unwrap();
+    let folders = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let pages: Vec<_> = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).collect();
+    assert!(pages.len() >= 5, "a page of each table");
+    for page in pages {
+        let path = page.unwrap().path();
+        let damaged: Vec<u8> = std::fs::read(&path).unwrap().into_iter().map(|byte| !byte).collect();
+        std::fs::write(&path, &damaged).unwrap();
+        assert_eq!(read_all(&bucket).await.unwrap(), good);
+        assert_ne!(std::fs::read(&path).unwrap(), damaged);
+    }
 }
 
 #[tokio::test]
