@@ -141,7 +141,7 @@ BOARDS = {
             panel("Known and alive", "none", (f"flamelake_ring_members{N}}}", "known to {{instance}}"), (f"flamelake_ring_members_healthy{N}}}", "alive for {{instance}}")),
             panel("Connected to etcd", "none", (f"flamelake_ring_connected{N}}}", "{{instance}}")),
             panel("Epoch", "none", (f"flamelake_ring_epoch{N}}}", "{{instance}}")),
-            panel("Last change heard of", "dateTimeFromNow", (f"flamelake_ring_last_contact_timestamp_seconds{N}}} * 1000", "{{instance}}")),
+            panel("Last answer of etcd", "dateTimeFromNow", (f"flamelake_ring_last_contact_timestamp_seconds{N}}} * 1000", "{{instance}}")),
         ],
         "Trouble": [
             panel("Leases lost", "none", (f"flamelake_ring_leases_lost_total{N}}}", "{{instance}}")),

@@ -11,14 +11,16 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 5] = ["push", "query", "ring", "token", "help"];
+const COMMANDS: [&str; 7] = ["push", "query", "watch", "ring", "token", "completions", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
   flamelake [--target=all] [--config.file=FILE] [--key=value …]   start the server
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
-  flamelake query types|labels|series|flamegraph|top|pprof        ask a server
+  flamelake query types|labels|series|flamegraph|top|diff|pprof   ask a server (--output table|json|csv)
+  flamelake watch                                                 the costliest functions, again and again
   flamelake ring                                                  show who is a member of the cluster
+  flamelake completions bash|zsh|fish                             what a shell needs to complete these commands
   flamelake token  --for TENANT --right push|query|admin         draw a request token for auth.tokens-file
   flamelake admin delete create|list|show                         delete by selector, for good and with a receipt
   flamelake admin …                                               look at blocks, catalogs and logs without a server

@@ -4,6 +4,10 @@ mod client;
 mod time;
 mod push;
 mod query;
+mod watch;
+mod output;
+mod diff;
+mod exit;
 mod ring;
 mod token;
 mod delete;
@@ -16,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use flamelake_config::Secret;
 
 use client::Client;
+pub(crate) use exit::Exit;
 pub(crate) use time::show as show_time;
 
 /// The commands that talk to a server.
@@ -32,6 +37,13 @@ enum Command {
     Push(push::Push),
     /// Asks what is stored.
     Query(query::Query),
+    /// Shows the costliest functions of the last moments, again and again.
+    Watch(watch::Watch),
+    /// Prints what a shell needs to complete these commands: flamelake completions bash > /etc/bash_completion.d/flamelake.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// Shows who is a member of the cluster.
     Ring(ring::Ring),
     /// Draws a request token and prints it, and below it the line for auth.tokens-file.
@@ -71,6 +83,17 @@ impl Commands {
         match self.command {
             Command::Push(push) => push.run().await,
             Command::Query(query) => query.run().await,
+            Command::Watch(watch) => watch.run().await,
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(
+                    shell,
+                    &mut <Self as clap::CommandFactory>::command(),
+                    "flamelake",
+                    &mut script,
+                );
+                query::out(&String::from_utf8_lossy(&script))
+            }
             Command::Ring(ring) => ring.run().await,
             Command::Token(token) => token.run(),
             Command::Admin(admin) => admin.run().await,

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             cli::say_error(&error);
-            ExitCode::FAILURE
+            commands::Exit::code(&error)
         }
     }
 }

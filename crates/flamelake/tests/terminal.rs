@@ -109,11 +109,36 @@ fn check(server: &Server, folder: &Path) {
     let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
     assert_eq!(trimmed(&shown), trimmed(flamegraph));
     assert!(server.run(&["query", "top"]).contains("900.0ms  75.0%   900.0ms  75.0%  work"));
+    programs_read_too(server);
     assert!(server.run(&["query", "series", "--group-by", "service_name"]).contains("1.20s  {service_name=\"shop\"}"));
     let output = folder.join("merged.pb");
     server.run(&["query", "pprof", "-o", output.to_str().unwrap()]);
     let merged = Profile::decode(std::fs::read(output).unwrap().as_slice()).unwrap();
     assert_eq!(merged.sample.iter().flat_map(|sample| &sample.value).sum::<i64>(), 1_200_000_000);
+}
+
+fn programs_read_too(server: &Server) {
+    let top = server.run(&["query", "top", "--output", "json"]);
+    assert!(top.starts_with("[\n") && top.contains("\"function\": \"work\"") && top.contains("900000000"), "{top}");
+    let top = server.run(&["query", "top", "--output=csv", "-n", "1"]);
+    assert_eq!(top, "function,self,total\r\nwork,900000000,900000000\r\n");
+    assert!(server.run(&["watch", "--window", "1h", "--times", "1"]).contains("900.0ms  75.0%"));
+    let code = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flamelake"));
+        command.args(arguments).args(["--url", &server.url]).output().unwrap().status.code()
+    };
+    assert_eq!(code(&["query", "top", "--query", "{service_name=\"nobody\"}", "--fail-if-empty"]), Some(3));
+    assert_eq!(code(&["query", "top", "--query", "{service_name=\"nobody\"}"]), Some(0));
+    // All of it is new: the share of `work` grew by 75 points.
+    assert_eq!(code(&["query", "diff", "--fail-over", "76%"]), Some(0));
+    assert_eq!(code(&["query", "diff", "--fail-over", "74%"]), Some(4));
+    assert!(server.run(&["query", "diff"]).contains("+75.00%    0.00%   75.00%"));
+}
+
+#[test]
+fn shells_can_complete_the_commands() {
+    let output = Command::new(env!("CARGO_BIN_EXE_flamelake")).args(["completions", "bash"]).output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("flamegraph"));
 }
 
 #[test]

@@ -294,7 +294,11 @@ impl Keeper {
     async fn beat(&self) -> Result<(), RingError> {
         let mut own = self.own.lock().await;
         let renewed = match own.lease {
-            Some(lease) => self.store.renew(lease).await?,
+            Some(lease) => {
+                let renewed = self.store.renew(lease).await?;
+                self.shared.heard();
+                renewed
+            }
             None => false,
         };
         if !renewed && own.lease.take().is_some() {

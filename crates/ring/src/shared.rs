@@ -74,7 +74,7 @@ impl Shared {
     /// Takes what the store says now, or holds it back. Some = look again after so long.
     pub(crate) fn publish(&self, view: View) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.metrics.last_contact.set(self.clock.unix_nanos() as f64 / 1e9);
+        self.heard();
         let mut state = self.state.lock();
         let own = state.own.clone();
         if own.is_some_and(|(id, incarnation)| !is_registered(&view, &id, incarnation)) {
@@ -103,6 +103,11 @@ impl Shared {
     /// Looks again at what is held back.
     pub(crate) fn reconsider(&self) -> Option<Duration> {
         self.publish(self.view())
+    }
+
+    /// Notes that the store has answered just now.
+    pub(crate) fn heard(&self) {
+        self.metrics.last_contact.set(self.clock.unix_nanos() as f64 / 1e9);
     }
 
     fn accept(&self, state: &mut Reading, before: &Snapshot, now: Duration) {

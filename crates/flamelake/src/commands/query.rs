@@ -16,9 +16,13 @@ use flamelake_runtime::clock::SystemClock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message as _;
+use serde_json::json;
 
 use super::Target;
 use super::client::Client;
+use super::diff;
+use super::exit::Exit;
+use super::output::{Format, Rows};
 use super::render::{self, Paint};
 use super::time;
 use super::tree::Tree;
@@ -75,10 +79,28 @@ enum Question {
         #[arg(long)]
         cumulative: bool,
     },
+    /// Which functions' share of the total changed, against other data or another time (by default the time just before, as long).
+    Diff {
+        /// Selector of what is compared with; the same as --query if absent.
+        #[arg(long, value_name = "SELECTOR")]
+        base_query: Option<String>,
+        /// Start of what is compared with.
+        #[arg(long, allow_hyphen_values = true, requires = "base_until")]
+        base_from: Option<String>,
+        /// Its end.
+        #[arg(long, allow_hyphen_values = true, requires = "base_from")]
+        base_until: Option<String>,
+        /// Rows shown.
+        #[arg(long, short = 'n', default_value_t = 30)]
+        rows: usize,
+        /// Exit code 4 if the own share of a function grew by more than so many percentage points: 2 or 2%.
+        #[arg(long, value_name = "PERCENT", value_parser = percent)]
+        fail_over: Option<f64>,
+    },
     /// A merged profile as a pprof file, packed if its name ends with .gz.
     Pprof {
         /// The file.
-        #[arg(long, short = 'o', default_value = "profile.pb.gz")]
+        #[arg(long = "file", short = 'o', default_value = "profile.pb.gz")]
         output: PathBuf,
     },
 }
@@ -97,41 +119,80 @@ struct Selection {
     /// End, written the same.
     #[arg(long, global = true, default_value = "now", allow_hyphen_values = true)]
     until: String,
+    /// How the answer is written; not for pprof.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// Exit code 3 if nothing was found.
+    #[arg(long, global = true)]
+    fail_if_empty: bool,
 }
 
 /// A selection that is complete.
-struct Asked {
+pub(super) struct Asked {
     client: Client,
     query: String,
     profile_type: Option<String>,
     start: i64,
     end: i64,
+    format: Format,
+    fail_if_empty: bool,
 }
 
 impl Query {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let asked = Asked::new(self.selection, &self.target)?;
+        let asked = Asked::of(self.selection, &self.target)?;
         match self.question {
             Question::Types => asked.types().await,
             Question::Labels { name } => asked.labels(name).await,
             Question::Series { group_by, step, limit } => asked.series(group_by, step.as_deref(), limit).await,
             Question::Flamegraph { min_percent, depth } => asked.flamegraph(min_percent, depth).await,
             Question::Top { rows, cumulative } => asked.top(rows, cumulative).await,
+            Question::Diff { base_query, base_from, base_until, rows, fail_over } => {
+                let range = base_from.as_deref().zip(base_until.as_deref());
+                let base = asked.base(base_query, range)?;
+                asked.diff(&base, rows, fail_over).await
+            }
             Question::Pprof { output } => asked.pprof(output).await,
         }
     }
 }
 
 impl Asked {
-    fn new(selection: Selection, target: &Target) -> anyhow::Result<Self> {
-        let now = SystemClock::shared().unix_nanos() / 1_000_000;
-        let at = |flag: &str, text: &str| time::parse(text, now).map_err(|error| anyhow::anyhow!("--{flag}: {error}"));
-        let (start, end) = (at("from", &selection.from)?, at("until", &selection.until)?);
-        if start > end {
-            bail!("--from {} is after --until {}", selection.from, selection.until);
+    /// Milliseconds, both ends included; answers are tables.
+    pub(super) fn new(client: Client, query: String, profile_type: Option<String>, [start, end]: [i64; 2]) -> Self {
+        Self { client, query, profile_type, start, end, format: Format::Table, fail_if_empty: false }
+    }
+
+    fn of(selection: Selection, target: &Target) -> anyhow::Result<Self> {
+        let (start, end) = range("", &selection.from, &selection.until)?;
+        let Selection { query, profile_type, output: format, fail_if_empty, .. } = selection;
+        Ok(Self { client: target.client()?, query, profile_type, start, end, format, fail_if_empty })
+    }
+
+    /// What is compared with.
+    fn base(&self, query: Option<String>, times: Option<(&str, &str)>) -> anyhow::Result<Self> {
+        let (start, end) = match times {
+            Some((from, until)) => range("base-", from, until)?,
+            None if query.is_some() => (self.start, self.end),
+            None => (self.start.saturating_sub(self.end - self.start), self.start.saturating_sub(1)),
+        };
+        let query = query.unwrap_or_else(|| self.query.clone());
+        Ok(Self { client: self.client.clone(), query, profile_type: self.profile_type.clone(), start, end, ..*self })
+    }
+
+    /// Writes rows if a program reads, else the table.
+    fn tell(&self, rows: &Rows, table: impl FnOnce() -> String) -> anyhow::Result<()> {
+        out(&rows.text(self.format).unwrap_or_else(table))?;
+        if self.fail_if_empty && rows.is_empty() {
+            bail!(Exit::Empty);
         }
-        let Selection { query, profile_type, .. } = selection;
-        Ok(Self { client: target.client()?, query, profile_type, start, end })
+        Ok(())
+    }
+
+    fn names(&self, column: &'static str, names: Vec<String>) -> anyhow::Result<()> {
+        let mut rows = Rows::new(&[column]);
+        names.iter().for_each(|name| rows.push(vec![json!(name)]));
+        self.tell(&rows, || names.into_iter().map(|name| name + "\n").collect())
     }
 
     async fn profile_types(&self) -> anyhow::Result<Vec<String>> {
@@ -147,6 +208,7 @@ impl Asked {
         }
         let mut types = self.profile_types().await?;
         match types.len() {
+            0 if self.fail_if_empty => bail!(Exit::Empty),
             0 => bail!(
                 "no profiles from {} to {}; look further back with --from",
                 time::show(self.start),
@@ -158,7 +220,7 @@ impl Asked {
     }
 
     async fn types(&self) -> anyhow::Result<()> {
-        lines(self.profile_types().await?)
+        self.names("profile_type", self.profile_types().await?)
     }
 
     async fn labels(&self, name: Option<String>) -> anyhow::Result<()> {
@@ -166,11 +228,11 @@ impl Asked {
         let Some(name) = name else {
             let request = LabelNamesRequest { matchers, start, end };
             let answer: LabelNamesResponse = self.client.call("querier.v1.QuerierService/LabelNames", &request).await?;
-            return lines(answer.names);
+            return self.names("label", answer.names);
         };
         let request = LabelValuesRequest { name, matchers, start, end };
         let answer: LabelValuesResponse = self.client.call("querier.v1.QuerierService/LabelValues", &request).await?;
-        lines(answer.names)
+        self.names("value", answer.names)
     }
 
     async fn series(&self, group_by: Vec<String>, step: Option<&str>, limit: i64) -> anyhow::Result<()> {
@@ -194,12 +256,16 @@ impl Asked {
         };
         let answer: SelectSeriesResponse = self.client.call("querier.v1.QuerierService/SelectSeries", &request).await?;
         let grid = render::Grid { start: self.start, end: self.end, step_ms: step.as_millis() as i64 };
-        out(&render::series(&answer.series, &grid, &unit))
+        self.tell(&render::series_rows(&answer.series), || render::series(&answer.series, &grid, &unit))
     }
 
     async fn tree(&self) -> anyhow::Result<(Tree, String)> {
         let profile_type_id = self.profile_type().await?;
         let unit = unit_of(&profile_type_id);
+        Ok((self.tree_of(profile_type_id).await?, unit))
+    }
+
+    async fn tree_of(&self, profile_type_id: String) -> anyhow::Result<Tree> {
         let request = SelectMergeStacktracesRequest {
             profile_type_id,
             label_selector: self.query.clone(),
@@ -210,17 +276,40 @@ impl Asked {
         let answer: SelectMergeStacktracesResponse =
             self.client.call("querier.v1.QuerierService/SelectMergeStacktraces", &request).await?;
         let graph = answer.flamegraph.unwrap_or_default();
-        Ok((Tree::of(&graph).context("the server's flame graph is not understood")?, unit))
+        Tree::of(&graph).context("the server's flame graph is not understood")
     }
 
     async fn flamegraph(&self, min_percent: f64, depth: usize) -> anyhow::Result<()> {
         let (tree, unit) = self.tree().await?;
-        out(&render::flamegraph(&tree, &unit, min_percent, depth, paint()))
+        let rows = render::flamegraph_rows(&tree, min_percent, depth);
+        self.tell(&rows, || render::flamegraph(&tree, &unit, min_percent, depth, paint()))
     }
 
     async fn top(&self, rows: usize, cumulative: bool) -> anyhow::Result<()> {
         let (tree, unit) = self.tree().await?;
-        out(&render::top(&tree, &unit, rows, cumulative))
+        self.tell(&render::top_rows(&tree, rows, cumulative), || render::top(&tree, &unit, rows, cumulative))
+    }
+
+    /// As `flamelake query top` prints it.
+    pub(super) async fn top_text(&self, rows: usize, cumulative: bool) -> anyhow::Result<String> {
+        let (tree, unit) = self.tree().await?;
+        Ok(render::top(&tree, &unit, rows, cumulative))
+    }
+
+    async fn diff(&self, base: &Self, rows: usize, fail_over: Option<f64>) -> anyhow::Result<()> {
+        let profile_type = self.profile_type().await?;
+        let (before, after) = tokio::try_join!(base.tree_of(profile_type.clone()), self.tree_of(profile_type))?;
+        let changes = diff::changes(&before, &after);
+        self.tell(&diff::rows(&changes), || diff::table(&changes, rows))?;
+        let worst = changes.iter().max_by(|one, other| one.grew().total_cmp(&other.grew()));
+        match (fail_over, worst) {
+            (Some(most), Some(worst)) if worst.grew() > most => bail!(Exit::Check(format!(
+                "the own share of {} grew by {:.2} percentage points, more than {most}",
+                worst.function,
+                worst.grew()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn pprof(&self, output: PathBuf) -> anyhow::Result<()> {
@@ -259,8 +348,21 @@ fn paint() -> Paint {
     }
 }
 
-fn lines(texts: Vec<String>) -> anyhow::Result<()> {
-    out(&texts.into_iter().map(|text| text + "\n").collect::<String>())
+/// Two moments as the flags `--{prefix}from` and `--{prefix}until` have them, in milliseconds.
+fn range(prefix: &str, from: &str, until: &str) -> anyhow::Result<(i64, i64)> {
+    let now = SystemClock::shared().unix_nanos() / 1_000_000;
+    let at =
+        |flag: &str, text: &str| time::parse(text, now).map_err(|error| anyhow::anyhow!("--{prefix}{flag}: {error}"));
+    let (start, end) = (at("from", from)?, at("until", until)?);
+    if start > end {
+        bail!("--{prefix}from {from} is after --{prefix}until {until}");
+    }
+    Ok((start, end))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    number.filter(|percent| percent.is_finite() && *percent >= 0.0).ok_or_else(|| "write 2 or 2%".to_owned())
 }
 
 /// Writes to standard output; a reader that has seen enough (`| head`) is no error.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use flamelake_api::types::v1::Series;
+use serde_json::json;
 
+use super::output::Rows;
 use super::tree::Tree;
 
 /// Columns of the bars.
@@ -72,8 +74,7 @@ pub(super) fn flamegraph(tree: &Tree, unit: &str, min_percent: f64, depth_max: u
         return "no samples\n".to_owned();
     }
     let mut out = String::new();
-    let mut todo = vec![(0_usize, 0_usize)];
-    while let Some((id, depth)) = todo.pop() {
+    for (id, depth) in shown(tree, min_percent, depth_max) {
         let node = &tree.nodes[id];
         let share = percent(node.total, total);
         let bar = match paint {
@@ -82,21 +83,58 @@ pub(super) fn flamegraph(tree: &Tree, unit: &str, min_percent: f64, depth_max: u
         };
         let value = value(node.total as f64, unit);
         let _ = writeln!(out, "{share:5.1}% {value:>8} {bar} {:depth$}{}", "", node.name);
-        let mut children: Vec<usize> = node.children.clone();
+    }
+    out
+}
+
+/// The frames that are heavy and high enough, with their depth: parents first, the heaviest sibling first.
+fn shown(tree: &Tree, min_percent: f64, depth_max: usize) -> Vec<(usize, usize)> {
+    let total = tree.total();
+    let (mut shown, mut todo) = (Vec::new(), vec![(0_usize, 0_usize)]);
+    while let Some((id, depth)) = todo.pop() {
+        shown.push((id, depth));
+        let mut children: Vec<usize> = tree.nodes[id].children.clone();
         children.retain(|child| depth < depth_max && percent(tree.nodes[*child].total, total) >= min_percent);
         children.sort_by_key(|child| tree.nodes[*child].total);
         todo.extend(children.into_iter().map(|child| (child, depth + 1)));
     }
+    shown
+}
+
+/// The same frames for programs.
+pub(super) fn flamegraph_rows(tree: &Tree, min_percent: f64, depth_max: usize) -> Rows {
+    let mut rows = Rows::new(&["depth", "function", "self", "total"]);
+    if tree.total() > 0 {
+        for (id, depth) in shown(tree, min_percent, depth_max) {
+            let node = &tree.nodes[id];
+            rows.push(vec![json!(depth), json!(node.name), json!(node.own), json!(node.total)]);
+        }
+    }
+    rows
+}
+
+/// The costliest functions for programs.
+pub(super) fn top_rows(tree: &Tree, rows: usize, cumulative: bool) -> Rows {
+    let mut out = Rows::new(&["function", "self", "total"]);
+    for (name, own, all) in costliest(tree, cumulative).into_iter().take(rows) {
+        out.push(vec![json!(name), json!(own), json!(all)]);
+    }
     out
+}
+
+/// Name, own cost, whole cost.
+fn costliest(tree: &Tree, cumulative: bool) -> Vec<(&str, i64, i64)> {
+    let mut functions: Vec<(&str, i64, i64)> =
+        tree.functions().into_iter().map(|(name, (own, all))| (name, own, all)).collect();
+    // Ties by name: functions come sorted and the sort keeps order.
+    functions.sort_by_key(|(_, own, all)| std::cmp::Reverse(if cumulative { (*all, *own) } else { (*own, *all) }));
+    functions
 }
 
 /// The costliest functions.
 pub(super) fn top(tree: &Tree, unit: &str, rows: usize, cumulative: bool) -> String {
     let total = tree.total();
-    let mut functions: Vec<(&str, i64, i64)> =
-        tree.functions().into_iter().map(|(name, (own, all))| (name, own, all)).collect();
-    // Ties by name: functions come sorted and the sort keeps order.
-    functions.sort_by_key(|(_, own, all)| std::cmp::Reverse(if cumulative { (*all, *own) } else { (*own, *all) }));
+    let functions = costliest(tree, cumulative);
     let mut out =
         format!("total {}\n{:>9} {:>6} {:>9} {:>6}  FUNCTION\n", value(total as f64, unit), "SELF", "", "TOTAL", "");
     for (name, own, all) in functions.iter().take(rows) {
@@ -136,6 +174,17 @@ pub(super) fn series(series: &[Series], grid: &Grid, unit: &str) -> String {
         let _ = writeln!(out, "{} {:>9}  {{{}}}", spark(one, grid, peak), value(sum, unit), labels.join(", "));
     }
     out
+}
+
+/// One row a point, for programs.
+pub(super) fn series_rows(series: &[Series]) -> Rows {
+    let mut rows = Rows::new(&["timestamp_ms", "value", "labels"]);
+    for one in series {
+        let labels = one.labels.iter().map(|label| (label.name.clone(), json!(label.value)));
+        let labels = serde_json::Value::Object(labels.collect());
+        one.points.iter().for_each(|point| rows.push(vec![json!(point.timestamp), json!(point.value), labels.clone()]));
+    }
+    rows
 }
 
 fn spark(series: &Series, grid: &Grid, peak: f64) -> String {
