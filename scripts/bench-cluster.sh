@@ -11,7 +11,8 @@ for tool in etcd versitygw; do
 done
 
 scale=${1:-1} data=$(mktemp -d) base=$((20000 + RANDOM % 10000)) pids=()
-end() { kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$data"; }
+# Nothing here is worth a farewell, which would wait for a store that is gone.
+end() { kill -9 "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$data"; }
 trap end EXIT
 mkdir -p "$data/objects/profiles" "$data/attributes"
 
