@@ -11,12 +11,13 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 7] = ["push", "query", "watch", "ring", "token", "completions", "help"];
+const COMMANDS: [&str; 8] = ["push", "query", "import", "watch", "ring", "token", "completions", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
   flamelake [--target=all] [--config.file=FILE] [--key=value …]   start the server
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
+  flamelake import --source URL --from now-7d                     copy the profiles of another server
   flamelake query types|labels|series|flamegraph|top|diff|pprof   ask a server (--output table|json|csv)
   flamelake watch                                                 the costliest functions, again and again
   flamelake ring                                                  show who is a member of the cluster

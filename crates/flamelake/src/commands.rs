@@ -4,6 +4,7 @@ mod client;
 mod time;
 mod push;
 mod query;
+mod import;
 mod watch;
 mod output;
 mod diff;
@@ -35,6 +36,8 @@ pub(crate) struct Commands {
 enum Command {
     /// Sends pprof files, plain or gzip.
     Push(push::Push),
+    /// Copies the profiles of another server that speaks the Pyroscope API.
+    Import(import::Import),
     /// Asks what is stored.
     Query(query::Query),
     /// Shows the costliest functions of the last moments, again and again.
@@ -82,6 +85,7 @@ impl Commands {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Push(push) => push.run().await,
+            Command::Import(import) => import.run().await,
             Command::Query(query) => query.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Completions { shell } => {

@@ -136,6 +136,46 @@ fn programs_read_too(server: &Server) {
 }
 
 #[test]
+fn an_import_copies_another_server_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, state) = (folder.path().join("cpu.pb"), folder.path().join("state.jsonl"));
+    std::fs::write(&file, profile()).unwrap();
+    let (from, to) = (Server::start(&folder.path().join("from")), Server::start(&folder.path().join("to")));
+    for service in ["shop", "shop", "till"] {
+        let label = format!("service_name={service}");
+        from.run(&["push", file.to_str().unwrap(), "--label", &label, "--now"]);
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let until = (now + 2).to_string();
+    let import = || {
+        to.run(&[
+            "import",
+            "--source",
+            &from.url,
+            "--from=now-1h",
+            "--until",
+            &until,
+            "--step=1s",
+            "--state",
+            state.to_str().unwrap(),
+        ])
+    };
+    assert!(import().ends_with(" profiles of 2 series and types\n"));
+    let seen = |server: &Server| {
+        ["shop", "till"].map(|service| {
+            let query = format!("{{service_name=\"{service}\"}}");
+            server.run(&["query", "flamegraph", "--output=csv", "--query", &query, "--until", &until])
+        })
+    };
+    assert_eq!(seen(&to), seen(&from));
+    assert!(seen(&to)[0].contains("work,600000000,600000000"));
+    assert_eq!(import(), "imported 0 profiles of 2 series and types\n");
+    assert_eq!(seen(&to), seen(&from));
+    from.stop();
+    to.stop();
+}
+
+#[test]
 fn shells_can_complete_the_commands() {
     let output = Command::new(env!("CARGO_BIN_EXE_flamelake")).args(["completions", "bash"]).output().unwrap();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("flamegraph"));

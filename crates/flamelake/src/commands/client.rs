@@ -7,6 +7,8 @@ use prost::Message;
 use reqwest::header;
 use serde::Deserialize;
 
+use flamelake_config::Secret;
+
 use super::Target;
 
 /// Longest wait for one answer.
@@ -17,6 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 pub(super) struct Client {
     base: String,
     tenant: Option<String>,
+    basic: Option<(String, Secret)>,
     http: reqwest::Client,
 }
 
@@ -73,7 +76,17 @@ impl Client {
             let identity = reqwest::Identity::from_pem(&pem);
             http = http.identity(identity.with_context(|| format!("--tls-cert {}", file.display()))?);
         }
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: target.tenant.clone(), http: http.build()? })
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            tenant: target.tenant.clone(),
+            basic: None,
+            http: http.build()?,
+        })
+    }
+
+    /// The same with basic authentication.
+    pub(super) fn with_basic(self, user: String, password: Secret) -> Self {
+        Self { basic: Some((user, password)), ..self }
     }
 
     /// Calls `package.Service/Method`.
@@ -95,6 +108,9 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/proto")
             .header("connect-protocol-version", "1")
             .body(body);
+        if let Some((user, password)) = &self.basic {
+            request = request.basic_auth(user, Some(password.expose()));
+        }
         if let Some(tenant) = &self.tenant {
             request = request.header("x-scope-orgid", tenant);
         }

@@ -349,7 +349,7 @@ fn paint() -> Paint {
 }
 
 /// Two moments as the flags `--{prefix}from` and `--{prefix}until` have them, in milliseconds.
-fn range(prefix: &str, from: &str, until: &str) -> anyhow::Result<(i64, i64)> {
+pub(super) fn range(prefix: &str, from: &str, until: &str) -> anyhow::Result<(i64, i64)> {
     let now = SystemClock::shared().unix_nanos() / 1_000_000;
     let at =
         |flag: &str, text: &str| time::parse(text, now).map_err(|error| anyhow::anyhow!("--{prefix}{flag}: {error}"));
