@@ -27,7 +27,7 @@ Usage:
   flamelake admin …                                               look at blocks, catalogs and logs without a server
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit
-  --config.check   check the configuration and exit               --help      print this and exit
+  --config.check   check it and the files it names, exit              --help      print this and exit
 
 Every key can be given as a flag, with one or two dashes, or in the YAML file (dots become levels).
 ";
@@ -65,6 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         return print(&show(&settings, &values, Show::All));
     }
     if check_only {
+        server::check(&settings)?;
         return print("the configuration is good\n");
     }
     runtime(0)?.block_on(server::run(settings, &values))

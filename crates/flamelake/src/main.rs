@@ -14,6 +14,7 @@ mod access;
 mod reload;
 mod tls;
 mod arbiter;
+mod disks;
 mod server;
 mod commands;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flamelake_api::{FILE_DESCRIPTOR_SET, METHODS};
-use flamelake_config::{Show, Values, show};
+use flamelake_config::{Show, TenantLimits, Values, show};
 use flamelake_rpc::auth::{Guard, Tokens};
 use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics};
 use flamelake_runtime::clock::{SharedClock, SystemClock};
@@ -21,6 +21,7 @@ use crate::access::access;
 use crate::admin::{Admin, ConfigTexts, operator_routes, routes, starting_routes};
 use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
+use crate::disks;
 use crate::life::{self, Life};
 use crate::open_files;
 use crate::reload::Reloader;
@@ -35,6 +36,18 @@ const REPLAY: &str = "replay of older logs";
 const START: &str = "start";
 /// Requests in flight may go on this long after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a start would refuse, without a start: the roles, and the files that the settings name.
+pub(crate) fn check(settings: &ServerSettings) -> anyhow::Result<()> {
+    Roles::parse(&settings.target, !settings.ring.etcd.endpoints.is_empty())?;
+    let limits = Some(&settings.runtime_config_file).filter(|file| !file.is_empty()).map(Into::into);
+    TenantLimits::open(settings.limits.clone(), limits)?;
+    Tls::open(settings)?;
+    if !settings.auth_tokens_file.is_empty() {
+        Tokens::open(Path::new(&settings.auth_tokens_file))?;
+    }
+    Ok(())
+}
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Result<()> {
@@ -81,6 +94,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     readiness.set(RING, true);
     let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     readiness.set(REPLAY, true);
+    disks::register(&settings, &registry)?;
     let mut reloader = Reloader::new(&registry)?;
     reloader.limits(&system.limits);
     reloader.tls(&tls);

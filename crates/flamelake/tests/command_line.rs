@@ -115,6 +115,10 @@ fn errors_name_the_right_key() {
     assert!(text.contains("retention-period") && text.contains("1h30m"), "{text}");
     let text = stderr(&["--config.file=no/such/file.yaml"]);
     assert!(text.contains("no/such/file.yaml"), "{text}");
+    let text = stderr(&["--config.check", "--runtime-config.file=no/such/limits.yaml"]);
+    assert!(text.contains("no/such/limits.yaml"), "{text}");
+    let text = stderr(&["--config.check", "--target=ingester"]);
+    assert!(text.contains("set ring.etcd.endpoints"), "{text}");
     let text = stderr(&["--target=ingester"]);
     assert!(text.contains("set ring.etcd.endpoints"), "{text}");
 }
