@@ -276,8 +276,12 @@ def configurations_are_good(shipped, server):
     config = next(each["data"] for each in of(objects, "ConfigMap") if "flamelake.yaml" in each["data"])["flamelake.yaml"]
     with tempfile.TemporaryDirectory() as scratch:
         pathlib.Path(scratch, "secret-access-key").write_text("secret")
+        for each in of(objects, "ConfigMap"):
+            for name, text in each.get("data", {}).items():
+                pathlib.Path(scratch, name).write_text(text)
         file = pathlib.Path(scratch, "flamelake.yaml")
-        file.write_text(config.replace("/etc/flamelake/storage", scratch))
+        # The check opens the files that the configuration names.
+        file.write_text(config.replace("/etc/flamelake/storage", scratch).replace("/etc/flamelake/overrides", scratch))
         env = {"POD_NAME": "pod-0", "POD_IP": "10.0.0.1", "FLAMELAKE_S3_ACCESS_KEY_ID": "id"}
         for name, _, pod in pods(objects):
             container = pod["spec"]["containers"][0]
