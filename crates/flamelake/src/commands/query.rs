@@ -100,8 +100,8 @@ enum Question {
     /// A merged profile as a pprof file, packed if its name ends with .gz.
     Pprof {
         /// The file.
-        #[arg(long = "file", short = 'o', default_value = "profile.pb.gz")]
-        output: PathBuf,
+        #[arg(long, short = 'o', default_value = "profile.pb.gz")]
+        file: PathBuf,
     },
 }
 
@@ -152,7 +152,7 @@ impl Query {
                 let base = asked.base(base_query, range)?;
                 asked.diff(&base, rows, fail_over).await
             }
-            Question::Pprof { output } => asked.pprof(output).await,
+            Question::Pprof { file } => asked.pprof(file).await,
         }
     }
 }
