@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use flamelake_api::google::v1::{Function, Line, Location, Profile, Sample, ValueType};
+use flamelake_runtime::clock::SystemClock;
 use prost::Message as _;
 
 struct Server {
@@ -145,7 +146,7 @@ fn an_import_copies_another_server_once() {
         let label = format!("service_name={service}");
         from.run(&["push", file.to_str().unwrap(), "--label", &label, "--now"]);
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock::shared().unix_nanos() / 1_000_000_000;
     let until = (now + 2).to_string();
     let import = || {
         to.run(&[

@@ -382,11 +382,11 @@ mod tests {
             let bucket = self.bucket.clone().with_local_cache(cache.clone());
             self.faults.plan(Operation::Get, KEY, 0, 1000, Fault::Fail);
             let size = self.content.len() as u64;
-            let without = bucket.get_immutable_ranges(KEY, size, &[range.clone()]).await;
+            let without = bucket.get_immutable_ranges(KEY, size, std::slice::from_ref(&range)).await;
             self.faults.clear();
             let with = bucket.get_immutable_ranges(KEY, size, &[range]).await.unwrap();
-            assert_eq!(with, [expected.clone()]);
-            without.inspect(|bytes| assert_eq!(bytes, &[expected])).is_err()
+            assert_eq!(with, std::slice::from_ref(&expected));
+            without.inspect(|bytes| assert_eq!(bytes, std::slice::from_ref(&expected))).is_err()
         }
 
         fn files(&self) -> BTreeSet<PathBuf> {
