@@ -23,6 +23,8 @@ pub use names::EtcdNames;
 
 /// A list of all members may be so large; thousands of members with a thousand tokens are.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Before a call is tried again, times the number of tries so far.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// See the module. Connects at the first call, and anew when it is refused.
 pub struct EtcdStore {
@@ -64,6 +66,7 @@ impl EtcdStore {
                 if attempt >= self.settings.attempts() || !matches!(outcome, Err(StoreError::Unavailable { .. })) {
                     return outcome;
                 }
+                self.clock.sleep(PAUSE * attempt).await;
             }
             Err(StoreError::Unavailable { action, message: "no endpoint".to_owned() })
         };

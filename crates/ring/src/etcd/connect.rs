@@ -8,6 +8,7 @@ use flamelake_config::Secret;
 use crate::config::EtcdConfig;
 use crate::error::StoreError;
 
+const ATTEMPTS_MAX: u32 = 16;
 /// etcd cuts connections that ping more often than every 5 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,9 +44,10 @@ impl Settings {
         Ok(Self { endpoints: config.endpoints.clone(), user, tls, timeout: config.timeout })
     }
 
-    /// So often a call is tried while endpoints are dead.
-    pub(super) fn attempts(&self) -> usize {
-        self.endpoints.len() * 2 - 1
+    /// So often a call is tried while endpoints are dead. The client draws one by chance each time: of two with one dead, so many tries all
+    /// fail once in 65,536 calls.
+    pub(super) fn attempts(&self) -> u32 {
+        if self.endpoints.len() == 1 { 1 } else { ATTEMPTS_MAX }
     }
 
     /// Logs in if there is a user; else nobody is contacted yet.
