@@ -1,9 +1,10 @@
-//! Turns that are shared out fairly: whoever waits is served in rotation of keys (tenants), not in order of arrival, so that somebody who
-//! asks a thousand times at once takes no more than his share from one who asks once.
+//! Turns that are shared out fairly: of those who wait, the key (tenant) that had the fewest turns lately is served first, not the one who came
+//! first. Somebody who asks a thousand times at once takes no more than his share from one who asks once, and who asks for little hardly waits.
+//! Keys that had as many are served in rotation.
 //!
 //! Two grains: [`FairTurns::acquire`] holds a turn for as long as it lives, [`FairTurns::share`] while a future computes. Such a future
-//! keeps its turn over awaits at which it has woken itself (it only lets others run), so that the rest waits here, in rotation, and not in
-//! the runtime's queue, in order of arrival; it hands the turn on when somebody waits, and gives it back when it waits itself.
+//! keeps its turn over awaits at which it has woken itself (it only lets others run), so that the rest waits here and not in
+//! the runtime's queue, in order of arrival; it hands the turn on when somebody waits who had no more, and gives it back when it waits itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -15,6 +16,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+/// Turns are forgotten by halves each time that so many were taken: what counts is the last second or so, and nobody who is new is served alone for longer.
+const FORGET_EVERY: u64 = 256;
 
 /// In whose name turns are taken.
 pub trait Key: Hash + Eq + Clone + Send + Sync + Unpin + 'static {}
@@ -45,6 +49,10 @@ struct Inner<K: Key> {
     waiting: HashMap<K, VecDeque<oneshot::Sender<Turn<K>>>>,
     /// The keys of `waiting`, whose turn is next first.
     rotation: VecDeque<K>,
+    /// Turns that each key has taken lately; no entry = none.
+    taken: HashMap<K, u64>,
+    /// Turns taken in all.
+    all_taken: u64,
 }
 
 /// A turn; dropping it hands it on.
@@ -65,7 +73,13 @@ impl<K: Key> Drop for Turn<K> {
 impl<K: Key> FairTurns<K> {
     /// So many at the same time, at least one.
     pub fn new(turns: usize) -> Self {
-        let inner = Inner { free: turns.max(1), waiting: HashMap::new(), rotation: VecDeque::new() };
+        let inner = Inner {
+            free: turns.max(1),
+            waiting: HashMap::new(),
+            rotation: VecDeque::new(),
+            taken: HashMap::new(),
+            all_taken: 0,
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -89,6 +103,7 @@ impl<K: Key> FairTurns<K> {
                 // Free turns and somebody who waits are never there together.
                 if let Some(free) = inner.free.checked_sub(1) {
                     inner.free = free;
+                    inner.count(key);
                     return Turn { of: Some(self.clone()) };
                 }
                 inner.enqueue(key)
@@ -106,9 +121,15 @@ impl<K: Key> FairTurns<K> {
         Shared { turns, key, turn: None, waiting: None, flag, future: Box::pin(future) }
     }
 
-    /// Does somebody wait?
-    fn is_wanted(&self) -> bool {
-        !self.inner.lock().waiting.is_empty()
+    /// Counts one more stretch of a turn that `key` has; true if it should rather be handed on.
+    fn is_wanted(&self, key: &K) -> bool {
+        let mut inner = self.inner.lock();
+        let own = inner.taken_by(key);
+        if inner.waiting.keys().any(|other| inner.taken_by(other) <= own) {
+            return true;
+        }
+        inner.count(key);
+        false
     }
 
     fn hand_on(&self) {
@@ -146,11 +167,30 @@ impl<K: Key> Inner<K> {
         receiver
     }
 
+    fn taken_by(&self, key: &K) -> u64 {
+        self.taken.get(key).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, key: &K) {
+        match self.taken.get_mut(key) {
+            Some(taken) => *taken += 1,
+            None => drop(self.taken.insert(key.clone(), 1)),
+        }
+        self.all_taken += 1;
+        if self.all_taken.is_multiple_of(FORGET_EVERY) {
+            self.taken.values_mut().for_each(|taken| *taken /= 2);
+            self.taken.retain(|_, taken| *taken > 0);
+        }
+    }
+
     /// Who is next; with nobody there the turn is free.
     fn next(&mut self) -> Option<oneshot::Sender<Turn<K>>> {
-        while let Some(key) = self.rotation.pop_front() {
+        // Of several that had as few, the one who waits longest.
+        while let Some(at) = (0..self.rotation.len()).min_by_key(|at| self.taken_by(&self.rotation[*at])) {
+            let Some(key) = self.rotation.remove(at) else { break };
             let Some(mut line) = self.waiting.remove(&key) else { continue };
             let next = line.pop_front();
+            self.count(&key);
             if !line.is_empty() {
                 self.waiting.insert(key.clone(), line);
                 self.rotation.push_back(key);
@@ -203,8 +243,8 @@ impl<K: Key, F> std::fmt::Debug for Shared<K, F> {
 
 impl<K: Key, F> Shared<K, F> {
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn<K>> {
-        // It goes to the next key in rotation, and among its own this task is the last then.
-        if self.turn.is_some() && self.turns.is_wanted() {
+        // Among the tasks of its own key this one is the last then.
+        if self.turn.is_some() && self.turns.is_wanted(&self.key) {
             self.turn = None;
         }
         if let Some(turn) = self.turn.take() {
@@ -286,6 +326,24 @@ mod tests {
     }
 
     #[test]
+    fn who_had_less_goes_first_and_old_turns_are_forgotten() {
+        let turns = FairTurns::new(1);
+        let take = |key: char, times: u64| (0..times).for_each(|_| drop(poll(&mut Box::pin(turns.acquire(&key)))));
+        let first = || {
+            let running = turns.try_acquire().unwrap();
+            let (mut a, mut b) = (Box::pin(turns.acquire(&'a')), Box::pin(turns.acquire(&'b')));
+            assert!(poll(&mut a).is_pending() && poll(&mut b).is_pending());
+            drop(running);
+            if poll(&mut a).is_ready() { 'a' } else { 'b' }
+        };
+        take('a', 20);
+        take('b', 10);
+        assert_eq!(first(), 'b');
+        take('c', 10 * FORGET_EVERY);
+        assert_eq!(first(), 'a', "as many, so who came first");
+    }
+
+    #[test]
     fn who_leaves_takes_no_turn_and_none_is_lost() {
         let turns = FairTurns::new(1);
         let running = turns.try_acquire().unwrap();
@@ -318,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_task_among_many_large_ones_computes_every_other_stretch() {
+    async fn a_small_task_among_many_large_ones_computes_almost_at_once() {
         let turns = FairTurns::new(1);
         let stretches = Arc::new(AtomicUsize::new(0));
         let task = |key: char, count: usize| {
@@ -335,7 +393,7 @@ mod tests {
         tokio::task::yield_now().await;
         let before = stretches.load(Ordering::Relaxed);
         let done = tokio::spawn(task('b', 10)).await.unwrap();
-        assert!(done - before <= 40, "10 stretches took until {} others were done", done - before);
+        assert!(done - before <= 14, "10 stretches took until {} others were done", done - before);
         flood.into_iter().for_each(|large| large.abort());
     }
 
