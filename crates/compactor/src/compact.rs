@@ -57,7 +57,7 @@ impl Compactor {
             ulid: id,
             level: job.level,
             sources: &job.blocks,
-            rows_bytes_max: self.config.memory_bytes_max.0 / 2,
+            rows_bytes_max: self.config.rows_bytes_max(),
             doomed: None,
         };
         let Merged { block, counts } = merge(&self.deps.bucket, tenant, merge_job).await?;

@@ -95,7 +95,7 @@ impl Compactor {
             ulid,
             level: source.level,
             sources: &[source.ulid],
-            rows_bytes_max: self.config.memory_bytes_max.0 / 2,
+            rows_bytes_max: self.config.rows_bytes_max(),
             doomed: Some(doomed),
         };
         let Merged { block, counts } = merge(&self.deps.bucket, tenant, job).await?;
