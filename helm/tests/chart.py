@@ -317,7 +317,7 @@ def rendered_configuration_serves_and_the_test_tests(server):
 
             def step(container, pod, read_as=None):
                 args = [arg.replace("$(POD_NAME)", read_as or pod) for arg in container["args"]]
-                args = [re.sub(r"^(--output=|)/(test|tmp)/", rf"\1{scratch}/", arg) for arg in args]
+                args = [re.sub(r"^(--file=|)/(test|tmp)/", rf"\1{scratch}/", arg) for arg in args]
                 args = [re.sub(r"--url=.*", f"--url=http://127.0.0.1:{port}", arg) for arg in args]
                 done = subprocess.run([server, *args], capture_output=True, text=True, env={})
                 told.append(done.stderr)
