@@ -390,7 +390,9 @@ mod tests {
             })
         };
         let flood: Vec<_> = (0..100).map(|_| tokio::spawn(task('a', 1_000_000))).collect();
-        tokio::task::yield_now().await;
+        while stretches.load(Ordering::Relaxed) < 100 {
+            tokio::task::yield_now().await;
+        }
         let before = stretches.load(Ordering::Relaxed);
         let done = tokio::spawn(task('b', 10)).await.unwrap();
         assert!(done - before <= 14, "10 stretches took until {} others were done", done - before);
