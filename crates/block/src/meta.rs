@@ -30,6 +30,17 @@ pub struct PartitionTables {
     pub fnstacks: RowRange,
     pub frames: RowRange,
     pub functions: RowRange,
+    #[serde(default, skip_serializing_if = "RowRange::is_empty")]
+    pub rollups: RowRange,
+    #[serde(default, skip_serializing_if = "RowRange::is_empty")]
+    pub rollup_samples: RowRange,
+}
+
+impl RowRange {
+    /// No rows?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// One file of a block.

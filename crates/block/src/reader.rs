@@ -8,24 +8,26 @@ mod table_reader;
 mod symbols;
 mod index;
 mod samples;
+mod rollups;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flamelake_model::{Coded, ErrorCode, Labels, TenantId, TimestampNs};
+use flamelake_model::{Coded, ErrorCode, Labels, ProfileId, TenantId, TimestampNs};
 use flamelake_object_storage::Bucket;
 use flamelake_symbols::SymbolSource;
 use tokio::sync::OnceCell;
 
 use self::file::BlockFile;
 use self::index::{PROFILE_COLUMNS, PartitionIndex, SERIES_COLUMNS};
+use self::rollups::{ROLLUP_COLUMNS, Rollup, Rollups};
 use self::samples::{Piece, Samples, batches, column_names, multiply_all};
 use self::symbols::{BlockSymbols, Places, Trees};
 use self::table_reader::TableReader;
 use crate::meta::{BlockMeta, FileMeta, META_FILE, PartitionMeta, RowRange, Ulid};
 use crate::rows::ProfileRow;
-use crate::table::{TABLES, Table};
+use crate::table::{OPTIONAL_TABLES, TABLES, Table};
 use crate::writer::block_folder;
 
 /// Decoded samples that one reader keeps, all partitions together; beyond it samples are decoded for each query.
@@ -132,8 +134,8 @@ impl Coded for ReadError {
 #[derive(Debug)]
 pub struct BlockReader {
     meta: BlockMeta,
-    /// In order of [`TABLES`].
-    tables: Vec<(Arc<BlockFile>, OnceCell<TableReader>)>,
+    /// Those of [`TABLES`], and of [`OPTIONAL_TABLES`] if it has them.
+    tables: Vec<(Table, Arc<BlockFile>, OnceCell<TableReader>)>,
     /// In order of `part`.
     partitions: Vec<Kept>,
     /// Memory of all that is kept, and of kept samples alone.
@@ -150,6 +152,7 @@ struct Kept {
     locations: OnceCell<Arc<BlockSymbols>>,
     /// Stacks and values.
     samples: OnceCell<Samples>,
+    rollups: OnceCell<Rollups>,
 }
 
 impl BlockReader {
@@ -162,13 +165,17 @@ impl BlockReader {
         let damaged = |reason: String| ReadError::Damaged { file: file(), block: ulid, reason };
         let meta = BlockMeta::from_json(&bytes).map_err(|error| damaged(error.to_string()))?;
         check_meta(&meta, tenant, ulid).map_err(damaged)?;
-        let open = |table: Table| {
-            let meta =
-                meta.file(&table.file_name()).ok_or_else(|| damaged(format!("no file {}", table.file_name())))?;
+        let open = |table: Table, meta: &FileMeta| {
             let file = BlockFile { bucket: bucket.clone(), block: ulid, folder: folder.clone(), meta: meta.clone() };
-            Ok((Arc::new(file), OnceCell::new()))
+            (table, Arc::new(file), OnceCell::new())
         };
-        let tables = TABLES.into_iter().map(open).collect::<Result<_, ReadError>>()?;
+        let mut tables = Vec::new();
+        for table in TABLES {
+            let found = meta.file(&table.file_name());
+            tables.push(open(table, found.ok_or_else(|| damaged(format!("no file {}", table.file_name())))?));
+        }
+        let optional = OPTIONAL_TABLES.into_iter().filter_map(|table| Some((table, meta.file(&table.file_name())?)));
+        tables.extend(optional.map(|(table, meta)| open(table, meta)));
         let partitions = meta.partitions.iter().map(|_| Kept::default()).collect();
         let kept_bytes = AtomicUsize::new(bytes.len() * 2);
         Ok(Self { meta, tables, partitions, kept_bytes, kept_sample_bytes: AtomicUsize::new(0) })
@@ -226,14 +233,66 @@ impl BlockReader {
         if columns == SampleColumns::default()
             && let Some(kept) = self.kept_samples(part, index).await?
         {
-            for piece in wanted {
-                let rows = piece.rows();
-                kept.emit(piece.series, piece.profiles, rows.start as usize..rows.end as usize, sink);
-            }
+            emit_kept(kept, wanted, sink);
             return Ok(());
         }
         for batch in batches(wanted, BATCH_SAMPLES_MAX) {
             self.read_batch(part, index, &batch, columns, sink).await?;
+        }
+        Ok(())
+    }
+
+    /// What [`samples`](Self::samples) tells without optional columns, for callers to whom only the sum of each stack counts: rollups are handed
+    /// on like one profile at the start of their time, in no particular order with the profiles.
+    pub async fn summed(
+        &self,
+        part: u16,
+        series: &[u32],
+        from: TimestampNs,
+        to: TimestampNs,
+        sink: &mut (dyn FnMut(SampleBatch<'_>) + Send),
+    ) -> Result<(), ReadError> {
+        if self.rows(part, Table::Rollups)?.is_empty() {
+            return self.samples(part, series, from, to, SampleColumns::default(), sink).await;
+        }
+        let index = self.index(part).await?;
+        let rollups = self.kept(part)?.rollups.get_or_try_init(|| self.read_rollups(part)).await?;
+        let mut series = series.to_vec();
+        series.sort_unstable();
+        series.dedup();
+        let (mut sums, mut wanted) = (Vec::new(), Vec::new());
+        for series in series.iter().copied() {
+            let cover = rollups.cover(series, from.0, to.0);
+            sums.extend(cover.rollups.into_iter().map(|rollup| (series, rollup)));
+            for (from, to) in cover.rest {
+                let profiles = index.profiles(series, TimestampNs(from), TimestampNs(to));
+                if !profiles.is_empty() {
+                    wanted.push(Piece { series, profiles });
+                }
+            }
+        }
+        if sums.is_empty() {
+            return self.samples(part, &series, from, to, SampleColumns::default(), sink).await;
+        }
+        sums.sort_by_key(|(_, rollup): &(u32, Rollup)| rollup.samples().start);
+        while !sums.is_empty() {
+            let mut samples = 0;
+            let fitting = sums.iter().take_while(|(_, rollup)| {
+                samples += rollup.samples().end - rollup.samples().start;
+                samples <= BATCH_SAMPLES_MAX
+            });
+            // One rollup has at most a row for each stack.
+            let fitting = fitting.count().max(1);
+            let some: Vec<(u32, Rollup)> = sums.drain(..fitting).collect();
+            self.read_sums(part, index, some, sink).await?;
+        }
+        // All samples are only decoded for those who need most of them.
+        if let Some(kept) = self.kept(part)?.samples.get() {
+            emit_kept(kept, wanted, sink);
+            return Ok(());
+        }
+        for batch in batches(wanted, BATCH_SAMPLES_MAX) {
+            self.read_batch(part, index, &batch, SampleColumns::default(), sink).await?;
         }
         Ok(())
     }
@@ -262,7 +321,8 @@ impl BlockReader {
         let samples = kept.samples.get().map_or(0, Samples::memory_bytes);
         let places = kept.locations.get().and_then(|symbols| symbols.places.as_ref()).map_or(0, Places::memory_bytes);
         let trees = kept.trees.get().map_or(0, |trees| trees.memory_bytes());
-        let index = kept.index.get().map_or(0, PartitionIndex::memory_bytes);
+        let index = kept.index.get().map_or(0, PartitionIndex::memory_bytes)
+            + kept.rollups.get().map_or(0, Rollups::memory_bytes);
         *self.kept_sample_bytes.get_mut() -= samples;
         *self.kept_bytes.get_mut() -= samples + places + trees + index;
     }
@@ -289,8 +349,10 @@ impl BlockReader {
     }
 
     async fn table(&self, table: Table) -> Result<&TableReader, ReadError> {
-        let at = TABLES.iter().position(|each| *each == table).expect("TABLES has all of them");
-        let (file, cell) = &self.tables[at];
+        let found = self.tables.iter().find(|(each, ..)| *each == table);
+        let Some((_, file, cell)) = found else {
+            return Err(self.damaged_meta(format!("no file {}", table.file_name())));
+        };
         let open = || async {
             let reader = TableReader::open(Arc::clone(file)).await?;
             self.keep(reader.memory_bytes());
@@ -313,6 +375,45 @@ impl BlockReader {
         let index = PartitionIndex::decode(&series, &profiles, self.rows(part, Table::Samples)?)?;
         self.keep(index.memory_bytes());
         Ok(index)
+    }
+
+    async fn read_rollups(&self, part: u16) -> Result<Rollups, ReadError> {
+        let rows = [self.rows(part, Table::Rollups)?];
+        let columns = self.table(Table::Rollups).await?.read(&ROLLUP_COLUMNS, &rows).await?;
+        let rollups = Rollups::decode(&columns, self.rows(part, Table::RollupSamples)?)?;
+        self.keep(rollups.memory_bytes());
+        Ok(rollups)
+    }
+
+    /// Hands on some rollups, each as a profile; in order of their rows.
+    async fn read_sums(
+        &self,
+        part: u16,
+        index: &PartitionIndex,
+        some: Vec<(u32, Rollup)>,
+        sink: &mut (dyn FnMut(SampleBatch<'_>) + Send),
+    ) -> Result<(), ReadError> {
+        let first = self.rows(part, Table::RollupSamples)?.start;
+        let rows: Vec<Range<u64>> =
+            some.iter().map(|(_, rollup)| first + rollup.samples().start..first + rollup.samples().end).collect();
+        let mut samples = self.read_of(part, Table::RollupSamples, &rows, SampleColumns::default()).await?;
+        let mut start = 0_usize;
+        for (series, rollup) in some {
+            let count = (rollup.samples().end - rollup.samples().start) as usize;
+            samples.multiply(start..start + count, index.scales.get(series as usize).copied().unwrap_or(1));
+            let row = ProfileRow {
+                time_ns: rollup.time_ns,
+                id: ProfileId([0; 16]),
+                duration_ns: 0,
+                period: 0,
+                total: 0,
+                samples_start: 0,
+                samples_end: count as u32,
+            };
+            samples.emit(series, &[row], start..start + count, sink);
+            start += count;
+        }
+        Ok(())
     }
 
     async fn trees(&self, part: u16) -> Result<&Arc<Trees>, ReadError> {
@@ -384,9 +485,19 @@ impl BlockReader {
     }
 
     async fn read_samples(&self, part: u16, rows: &[Range<u64>], columns: SampleColumns) -> Result<Samples, ReadError> {
+        self.read_of(part, Table::Samples, rows, columns).await
+    }
+
+    async fn read_of(
+        &self,
+        part: u16,
+        table: Table,
+        rows: &[Range<u64>],
+        columns: SampleColumns,
+    ) -> Result<Samples, ReadError> {
         let stacks = self.rows(part, Table::Stacks)?;
         let stack_count = u32::try_from(stacks.end - stacks.start).unwrap_or(u32::MAX);
-        let read = self.table(Table::Samples).await?.read(&column_names(columns), rows).await?;
+        let read = self.table(table).await?.read(&column_names(columns), rows).await?;
         Samples::decode(&read, columns, stack_count)
     }
 
@@ -413,6 +524,13 @@ impl BlockReader {
     }
 }
 
+fn emit_kept(kept: &Samples, wanted: Vec<Piece<'_>>, sink: &mut (dyn FnMut(SampleBatch<'_>) + Send)) {
+    for piece in wanted {
+        let rows = piece.rows();
+        kept.emit(piece.series, piece.profiles, rows.start as usize..rows.end as usize, sink);
+    }
+}
+
 /// What the rest relies on; the checksum has told that the text is as it was written.
 fn check_meta(meta: &BlockMeta, tenant: &TenantId, ulid: Ulid) -> Result<(), String> {
     if meta.ulid != ulid || meta.tenant != tenant.as_str() {
@@ -422,7 +540,7 @@ fn check_meta(meta: &BlockMeta, tenant: &TenantId, ulid: Ulid) -> Result<(), Str
         if usize::from(partition.part) != at {
             return Err(format!("partition {at} has the number {}", partition.part));
         }
-        for table in TABLES {
+        for table in TABLES.into_iter().chain(OPTIONAL_TABLES) {
             let RowRange { first, count } = table.rows(&partition.tables);
             let rows = meta.file(&table.file_name()).map_or(0, |file| file.rows);
             if first.checked_add(count).is_none_or(|end| end > rows) {

@@ -1,4 +1,4 @@
-//! The seven tables: names, columns, types and how each column is coded. One list for the writer and the reader.
+//! The seven tables and two that a block may have: names, columns, types and how each column is coded. One list for the writer and the reader.
 
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub(crate) enum Table {
     FunctionStacks,
     Frames,
     Functions,
+    Rollups,
+    RollupSamples,
 }
 
 /// How the writer codes a column; readers need not know.
@@ -43,6 +45,12 @@ pub(crate) const TABLES: [Table; 7] = [
     Table::Series,
 ];
 
+/// Only merged blocks have them, and older ones have not.
+pub(crate) const OPTIONAL_TABLES: [Table; 2] = [Table::RollupSamples, Table::Rollups];
+
+/// Lengths of rollups in seconds, the longest first.
+pub(crate) const ROLLUP_STEPS_S: [u32; 2] = [3600, 300];
+
 impl Table {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -53,6 +61,8 @@ impl Table {
             Self::FunctionStacks => "fnstacks",
             Self::Frames => "frames",
             Self::Functions => "functions",
+            Self::Rollups => "rollups",
+            Self::RollupSamples => "rollup_samples",
         }
     }
 
@@ -70,6 +80,8 @@ impl Table {
             Self::FunctionStacks => tables.fnstacks,
             Self::Frames => tables.frames,
             Self::Functions => tables.functions,
+            Self::Rollups => tables.rollups,
+            Self::RollupSamples => tables.rollup_samples,
         }
     }
 
@@ -83,6 +95,8 @@ impl Table {
             Self::FunctionStacks => tables.fnstacks = rows,
             Self::Frames => tables.frames = rows,
             Self::Functions => tables.functions = rows,
+            Self::Rollups => tables.rollups = rows,
+            Self::RollupSamples => tables.rollup_samples = rows,
         }
     }
 
@@ -170,6 +184,20 @@ impl Table {
                 optional("system_name", Utf8, DeltaText),
                 column("filename", Utf8, Dictionary),
                 column("start_line", Int64, Dictionary),
+            ],
+            Self::Rollups => vec![
+                column("part", UInt16, Dictionary),
+                column("series", UInt32, Delta),
+                column("step_s", UInt32, Dictionary),
+                column("time_ns", Int64, Delta),
+                column("profiles", UInt32, Measured),
+                column("first_sample", UInt64, Delta),
+                column("samples", UInt32, Measured),
+            ],
+            Self::RollupSamples => vec![
+                column("part", UInt16, Dictionary),
+                column("stack", UInt32, Measured),
+                column("value", Int64, Measured),
             ],
         }
     }

@@ -3,6 +3,7 @@
 mod preorder;
 mod symbols;
 mod rows;
+mod rollups;
 mod table_writer;
 
 use std::collections::BTreeSet;
@@ -10,12 +11,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use flamelake_model::{Coded, ErrorCode, TenantId, label_name};
 
+use self::rollups::RollupWriter;
 use self::rows::SeriesWriter;
 use self::symbols::{UsedSymbols, batch};
 use self::table_writer::TableWriter;
 use crate::meta::{BlockMeta, LogRange, META_FILE, PartitionMeta, PartitionTables, RowRange, Ulid, VERSION};
 use crate::rows::PartitionRows;
-use crate::table::{TABLES, Table};
+use crate::table::{OPTIONAL_TABLES, TABLES, Table};
 
 /// What a block is besides its rows.
 #[derive(Clone, Debug)]
@@ -99,8 +101,9 @@ pub fn block_folder(tenant: &TenantId, ulid: Ulid) -> String {
 /// memory. After an error it is of no use.
 pub struct BlockWriter {
     block: Ulid,
-    /// In order of [`TABLES`].
+    /// In order of [`TABLES`], then [`OPTIONAL_TABLES`] if there are rollups.
     tables: Vec<TableWriter>,
+    with_rollups: bool,
     partitions: Vec<PartitionMeta>,
 }
 
@@ -114,15 +117,28 @@ impl std::fmt::Debug for BlockWriter {
 impl BlockWriter {
     /// A block without partitions so far.
     pub fn new(block: Ulid) -> Result<Self, WriteError> {
-        let open = |table: Table| {
-            TableWriter::new(table).map_err(|source| WriteError::Table { table: table.name(), block, source })
-        };
-        Ok(Self { block, tables: TABLES.into_iter().map(open).collect::<Result<_, _>>()?, partitions: Vec::new() })
+        let mut writer = Self { block, tables: Vec::new(), with_rollups: false, partitions: Vec::new() };
+        writer.open(&TABLES)?;
+        Ok(writer)
+    }
+
+    /// The same; its series get rollups. Call it before anything is written.
+    pub fn with_rollups(mut self) -> Result<Self, WriteError> {
+        self.open(&OPTIONAL_TABLES)?;
+        self.with_rollups = true;
+        Ok(self)
+    }
+
+    fn open(&mut self, tables: &[Table]) -> Result<(), WriteError> {
+        for table in tables {
+            let failed = |source| WriteError::Table { table: table.name(), block: self.block, source };
+            self.tables.push(TableWriter::new(*table).map_err(failed)?);
+        }
+        Ok(())
     }
 
     fn table(&mut self, table: Table) -> &mut TableWriter {
-        let at = TABLES.iter().position(|each| *each == table).expect("TABLES has all of them");
-        &mut self.tables[at]
+        self.tables.iter_mut().find(|writer| writer.table() == table).expect("opened by new or with_rollups")
     }
 
     fn on_table(
@@ -150,7 +166,7 @@ impl BlockWriter {
         self.write_symbols(part, &used)?;
         self.on_table(Table::Samples, |table| table.start_partition(samples))?;
         let meta = self.write_rows(part, partition, &used)?;
-        for table in TABLES {
+        for table in self.tables.iter().map(TableWriter::table).collect::<Vec<_>>() {
             self.on_table(table, TableWriter::end_partition)?;
         }
         let mut tables = PartitionTables::default();
@@ -184,7 +200,8 @@ impl BlockWriter {
         used: &UsedSymbols<'_>,
     ) -> Result<PartitionMeta, WriteError> {
         let first_sample = self.table(Table::Samples).rows();
-        let mut rows = SeriesWriter::new(part, partition.service_name, first_sample);
+        let rollups = self.with_rollups.then(|| RollupWriter::new(self.table(Table::RollupSamples).rows()));
+        let mut rows = SeriesWriter::new(part, partition.service_name, first_sample, rollups);
         let mut types = BTreeSet::new();
         for series in partition.series {
             types.insert(series.labels.value_or_empty(label_name::PROFILE_TYPE).to_owned());
@@ -195,6 +212,11 @@ impl BlockWriter {
                 }
             });
             failed?;
+        }
+        if let Some(rollups) = rows.take_rollups() {
+            let (rollups, samples) = rollups.finish(part);
+            self.on_table(Table::RollupSamples, |table| table.append(batch(table.schema(), samples)?))?;
+            self.on_table(Table::Rollups, |table| table.append(batch(table.schema(), rollups)?))?;
         }
         let (last_samples, profiles, series) = rows.finish();
         self.on_table(Table::Samples, |table| table.append(batch(table.schema(), last_samples)?))?;

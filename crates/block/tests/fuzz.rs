@@ -8,7 +8,7 @@ mod support;
 use bytes::Bytes;
 use flamelake_block::meta::{BlockMeta, META_FILE};
 use flamelake_block::reader::{BlockReader, ReadError, SampleBatch, SampleColumns, SymbolDetail};
-use flamelake_block::writer::{FinishedBlock, block_folder};
+use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock, block_folder};
 use flamelake_model::TimestampNs;
 use flamelake_object_storage::Bucket;
 use flamelake_symbols::SymbolSource;
@@ -21,7 +21,21 @@ const GROWTH_BYTES_MAX: usize = 512 << 20;
 
 fn small_block() -> FinishedBlock {
     let shape = Shape { series: 2, profiles: 3, samples: 6, spans: true };
-    write(vec![partition("a", 1, shape), partition("b", 2, Shape { spans: false, ..shape })])
+    let mut writer = BlockWriter::new(ULID).unwrap().with_rollups().unwrap();
+    for mut rows in [partition("a", 1, shape), partition("b", 2, Shape { spans: false, profiles: 9, ..shape })] {
+        // So few stacks that sums save rows.
+        let stacks = rows.symbols.stack_count().min(3);
+        for series in &mut rows.series {
+            series.stacks.iter_mut().for_each(|stack| *stack %= stacks);
+            series.values.iter_mut().for_each(|value| *value = value.unsigned_abs().max(1) as i64);
+        }
+        writer.write_partition(rows).unwrap();
+    }
+    let (log_ranges, sources) = (Vec::new(), Vec::new());
+    let identity = BlockIdentity { ulid: ULID, tenant: tenant(), level: 1, log_ranges, sources };
+    let block = writer.finish(identity).unwrap();
+    assert!(block.meta.partitions.iter().any(|partition| !partition.tables.rollups.is_empty()), "there are rollups");
+    block
 }
 
 /// `block.json` with its checksum made to fit.
@@ -74,6 +88,12 @@ async fn everything(reader: &BlockReader) -> Result<Vec<String>, ReadError> {
             };
             reader.samples(part, &all, from, to, columns, &mut sink).await?;
         }
+        let mut sums = |batch: SampleBatch<'_>| {
+            for (stack, value) in batch.stacks.iter().zip(batch.values) {
+                out.push(format!("{value} {}", names(&*functions, *stack)));
+            }
+        };
+        reader.summed(part, &all, from, TimestampNs(i64::MAX - 1), &mut sums).await?;
     }
     Ok(out)
 }

@@ -88,7 +88,7 @@ pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>)
         readers.push(reader.map_err(|source| MergeError::Read { block: *block, source })?);
     }
     let log_ranges = log_ranges(readers.iter().flat_map(|reader| reader.meta().log_ranges.iter()));
-    let mut writer = BlockWriter::new(ulid)?;
+    let mut writer = BlockWriter::new(ulid)?.with_rollups()?;
     let mut counts = Counts::default();
     for (service, mut inputs) in inputs_by_service(&readers) {
         let symbols = merge_symbols(&readers, &mut inputs).await?;

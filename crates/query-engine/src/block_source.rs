@@ -48,6 +48,17 @@ impl ProfileSource for BlockReader {
         Ok(Self::samples(self, in_block(part)?, series, from, to, columns, sink).await?)
     }
 
+    async fn summed(
+        &self,
+        part: u32,
+        series: &[u32],
+        from: TimestampNs,
+        to: TimestampNs,
+        sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
+    ) -> Result<(), SourceError> {
+        Ok(Self::summed(self, in_block(part)?, series, from, to, sink).await?)
+    }
+
     async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
         Ok(Self::symbols(self, in_block(part)?, detail).await?)
     }

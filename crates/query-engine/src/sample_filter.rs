@@ -31,6 +31,11 @@ impl RowFilter {
         self.profiles.is_empty() || self.profiles.binary_search(&profile.id).is_ok()
     }
 
+    /// Is nothing left out?
+    pub(crate) fn takes_all(&self) -> bool {
+        self.profiles.is_empty() && self.takes_every_sample()
+    }
+
     fn takes_every_sample(&self) -> bool {
         self.spans.is_empty() && self.traces.is_empty()
     }

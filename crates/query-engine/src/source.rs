@@ -70,6 +70,17 @@ pub trait ProfileSource: Send + Sync {
         columns: SampleColumns,
         sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
     ) -> Result<(), SourceError>;
+    /// Samples without optional columns for who adds them up by stack: several profiles of a series may come as one, without their ids.
+    async fn summed(
+        &self,
+        part: u32,
+        series: &[u32],
+        from: TimestampNs,
+        to: TimestampNs,
+        sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
+    ) -> Result<(), SourceError> {
+        self.samples(part, series, from, to, SampleColumns::default(), sink).await
+    }
     /// Symbols of a partition.
     async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
 }

@@ -91,7 +91,12 @@ pub(crate) async fn sum_stacks(
                 });
             }
         };
-        source.samples(partition.part, series, series_filter.from, series_filter.to, rows.columns(), &mut sink).await?;
+        let SeriesFilter { from, to, .. } = *series_filter;
+        if rows.takes_all() {
+            source.summed(partition.part, series, from, to, &mut sink).await?;
+        } else {
+            source.samples(partition.part, series, from, to, rows.columns(), &mut sink).await?;
+        }
         pause().await;
     }
     if in_range { Ok(sums) } else { Err(foreign_stack(source)) }

@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, Int64Array, StringArray, UInt32Array, UInt64Array, n
 use arrow_schema::DataType;
 use flamelake_model::{Labels, label_name};
 
+use super::rollups::{RollupWriter, Slot};
 use super::symbols::{UsedSymbols, part_column};
 use crate::rows::{ProfileRow, SeriesRows};
 use crate::table::MAP_NAMES;
@@ -26,6 +27,11 @@ pub(super) struct SeriesWriter {
     service_name: String,
     /// (new stack, index) of one profile's samples, for sorting.
     order: Vec<u64>,
+    rollups: Option<RollupWriter>,
+    /// What the rollups of one series are made of.
+    stacks: Vec<u32>,
+    values: Vec<i64>,
+    slots: Vec<Slot>,
 }
 
 #[derive(Default)]
@@ -76,7 +82,7 @@ pub(super) struct FinishedSeries {
 }
 
 impl SeriesWriter {
-    pub(super) fn new(part: u16, service_name: String, first_sample: u64) -> Self {
+    pub(super) fn new(part: u16, service_name: String, first_sample: u64, rollups: Option<RollupWriter>) -> Self {
         Self {
             part,
             first_sample,
@@ -86,6 +92,10 @@ impl SeriesWriter {
             series: Series::default(),
             service_name,
             order: Vec::new(),
+            rollups,
+            stacks: Vec::new(),
+            values: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
@@ -100,6 +110,17 @@ impl SeriesWriter {
                 sink(self.samples.take_columns(self.part));
             }
         }
+        if let Some(rollups) = &mut self.rollups {
+            rollups.write(self.series.labels.len() as u32 - 1, scale, &self.slots, &self.stacks, &self.values);
+            self.slots.clear();
+            self.stacks.clear();
+            self.values.clear();
+        }
+    }
+
+    /// The rollups of all series so far.
+    pub(super) fn take_rollups(&mut self) -> Option<RollupWriter> {
+        self.rollups.take()
     }
 
     fn start_series(&mut self, rows: &SeriesRows, scale: i64) {
@@ -127,6 +148,13 @@ impl SeriesWriter {
         samples.add_spans(&self.order, rows);
         samples.stack.extend(self.order.iter().map(|key| (key >> 32) as u32));
         samples.value.extend(self.order.iter().map(|key| rows.values[*key as u32 as usize] / scale));
+        if self.rollups.is_some() {
+            let start = self.stacks.len();
+            let written = samples.stack.len() - range.len();
+            self.stacks.extend_from_slice(&samples.stack[written..]);
+            self.values.extend_from_slice(&samples.value[written..]);
+            self.slots.push(Slot { time_ns: row.time_ns, samples: start..self.stacks.len() });
+        }
         self.profiles.series.push(series);
         self.profiles.first_sample.push(self.first_sample + self.samples_done);
         self.profiles.rows.push(*row);
