@@ -129,6 +129,7 @@ impl Compactor {
     /// One round over all tenants; a tenant that fails is tried again in the next.
     pub async fn compact_all(&self) {
         use futures::StreamExt;
+        let failures = self.metrics.merge_failures_total.get();
         let tenants = match self.deps.catalog.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
@@ -150,6 +151,8 @@ impl Compactor {
             })
             .await;
         self.count_blocks(&tenants);
+        let now_ns = self.deps.clock.unix_nanos();
+        self.metrics.round_ended("merge", failures, &self.metrics.merge_failures_total, now_ns);
     }
 
     fn count_blocks(&self, tenants: &[TenantId]) {

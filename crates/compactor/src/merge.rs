@@ -1,23 +1,25 @@
 //! Several blocks to one, a partition at a time.
 //!
 //! In memory at once: what one service needs of all sources (index, symbols), its rows up to a bound, and the encoded files of the result. A service with
-//! more rows than the bound becomes several partitions, cut between series. Symbols are merged by content; the block writer renumbers them in preorder.
+//! more rows than the bound becomes several partitions, cut between series, and a series with more is cut in time. Symbols are merged by content; the block writer renumbers them in preorder.
 //! A profile that several sources hold (a retry that reached two ingesters) is stored once: same series, same profile id.
 
 mod rows;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flamelake_block::meta::{LogRange, Ulid};
 use flamelake_block::reader::{BlockReader, SymbolDetail};
-use flamelake_block::rows::PartitionRows;
+use flamelake_block::rows::{PartitionRows, ProfileRow};
 use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock};
 use flamelake_model::{Labels, TenantId, TimeRange, TimestampNs};
 use flamelake_object_storage::Bucket;
 use flamelake_symbols::{SymbolSource, SymbolTable};
 
 use self::rows::RowsMerger;
+use self::slices::slices;
 use crate::delete::Doomed;
 use crate::error::MergeError;
 
@@ -55,7 +57,7 @@ struct Input {
 }
 
 /// One series of the result.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct MergedSeries {
     labels: Labels,
     /// (index into the inputs, series there).
@@ -63,6 +65,17 @@ struct MergedSeries {
     bytes: u64,
     /// Rows in this range go.
     doomed: Option<TimeRange>,
+}
+
+impl MergedSeries {
+    fn dooms(&self, row: &ProfileRow) -> bool {
+        self.doomed.is_some_and(|range| range.contains(TimestampNs(row.time_ns)))
+    }
+}
+
+/// Memory of a profile and its samples.
+fn row_bytes(row: &ProfileRow) -> u64 {
+    PROFILE_BYTES + u64::from(row.samples_end.saturating_sub(row.samples_start)) * SAMPLE_BYTES
 }
 
 /// What to make of what.
@@ -73,7 +86,7 @@ pub(crate) struct MergeJob<'a> {
     /// Level of the result.
     pub(crate) level: u32,
     pub(crate) sources: &'a [Ulid],
-    /// Bounds the rows at hand (one series is never cut).
+    /// Bounds the rows at hand.
     pub(crate) rows_bytes_max: u64,
     /// Rows that are left out.
     pub(crate) doomed: Option<&'a Doomed>,
@@ -92,7 +105,8 @@ pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>)
     let mut counts = Counts::default();
     for (service, mut inputs) in inputs_by_service(&readers) {
         let symbols = merge_symbols(&readers, &mut inputs).await?;
-        for slice in slices(all_series(&readers, &inputs, doomed).await?, rows_bytes_max) {
+        let series = all_series(&readers, &inputs, doomed).await?;
+        for slice in slices(&readers, &inputs, series, rows_bytes_max).await? {
             let mut series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
             series.retain(|one| !one.profiles.is_empty());
             if series.is_empty() {
@@ -155,9 +169,8 @@ async fn all_series(
         let entries = reader.series(input.part).await.map_err(failed)?;
         let ids: Vec<u32> = (0..entries.len() as u32).collect();
         let mut bytes = vec![0_u64; entries.len()];
-        let mut measure = |series: u32, profiles: &[flamelake_block::rows::ProfileRow]| {
-            let samples: u64 = profiles.iter().map(|row| u64::from(row.samples_end - row.samples_start)).sum();
-            bytes[series as usize] += samples * SAMPLE_BYTES + profiles.len() as u64 * PROFILE_BYTES;
+        let mut measure = |series: u32, profiles: &[ProfileRow]| {
+            bytes[series as usize] += profiles.iter().map(row_bytes).sum::<u64>();
         };
         reader
             .profiles(input.part, &ids, TimestampNs(i64::MIN), TimestampNs(i64::MAX), &mut measure)
@@ -171,21 +184,6 @@ async fn all_series(
     }
     let range = |labels: &Labels| doomed.filter(|doomed| doomed.takes_series(labels)).map(|doomed| doomed.range);
     Ok(merged.into_iter().map(|(labels, one)| MergedSeries { doomed: range(&labels), labels, ..one }).collect())
-}
-
-/// Neighbouring series as long as their rows fit; at least one each.
-fn slices(series: Vec<MergedSeries>, bytes_max: u64) -> Vec<Vec<MergedSeries>> {
-    let mut out: Vec<Vec<MergedSeries>> = Vec::new();
-    let mut bytes = 0_u64;
-    for one in series {
-        bytes = bytes.saturating_add(one.bytes);
-        if out.is_empty() || bytes > bytes_max {
-            out.push(Vec::new());
-            bytes = one.bytes;
-        }
-        out.last_mut().expect("pushed above if there was none").push(one);
-    }
-    out
 }
 
 /// The ranges of all sources; of one log, ranges that touch become one.
@@ -212,13 +210,5 @@ mod tests {
         let ranges = [range("b", 5, 9), range("a", 10, 20), range("a", 0, 4), range("a", 4, 7), range("b", 5, 9)];
         let merged = log_ranges(ranges.iter());
         assert_eq!(merged, [range("a", 0, 7), range("a", 10, 20), range("b", 5, 9)]);
-    }
-
-    #[test]
-    fn slices_hold_what_fits() {
-        let series = |bytes| MergedSeries { bytes, ..MergedSeries::default() };
-        let cut = slices([4, 5, 2, 30, 1].map(series).into_iter().collect(), 10);
-        let sizes: Vec<Vec<u64>> = cut.iter().map(|slice| slice.iter().map(|one| one.bytes).collect()).collect();
-        assert_eq!(sizes, [vec![4, 5], vec![2], vec![30], vec![1]]);
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) merged_bytes_total: IntCounterVec,
     pub(crate) blocks: IntGaugeVec,
     pub(crate) blocks_aside: IntGauge,
+    pub(crate) last_round: IntGaugeVec,
     pub(crate) deletes_total: IntCounterVec,
     pub(crate) deletes_pending: IntGauge,
     pub(crate) delete_failures_total: IntCounter,
@@ -35,6 +36,10 @@ impl Metrics {
             HistogramOpts::new("flamelake_compactor_merge_seconds", "Time of a merge, upload and commit included.")
                 .buckets(prometheus::exponential_buckets(0.01, 3.0, 12)?);
         let blocks = Opts::new("flamelake_compactor_blocks", "Live blocks by level (2 and above are one).");
+        let last_round = Opts::new(
+            "flamelake_compactor_last_round_timestamp_seconds",
+            "When a round over all tenants (merge, cleanup) last ended without a failure; Unix time.",
+        );
         Ok(Self {
             cleanups_total: counter(
                 "flamelake_compactor_cleanups_total",
@@ -88,6 +93,7 @@ impl Metrics {
                 "kind",
             )?,
             blocks: register(registry, IntGaugeVec::new(blocks, &["level"])?)?,
+            last_round: register(registry, IntGaugeVec::new(last_round, &["work"])?)?,
             blocks_aside: register(
                 registry,
                 IntGauge::new(
@@ -96,6 +102,13 @@ impl Metrics {
                 )?,
             )?,
         })
+    }
+
+    /// A round of `work` ended at `now_ns` that had begun when so many failures were counted.
+    pub(crate) fn round_ended(&self, work: &str, failures_before: u64, failures: &IntCounter, now_ns: i64) {
+        if failures.get() == failures_before {
+            self.last_round.with_label_values(&[work]).set(now_ns / 1_000_000_000);
+        }
     }
 
     /// Counts one committed merge.

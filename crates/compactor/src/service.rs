@@ -110,6 +110,7 @@ impl Compactor {
 
     /// One round over all tenants; a tenant that fails is tried again in the next.
     pub async fn clean_all(&self) {
+        let failures = self.metrics.cleanup_failures_total.get();
         let tenants = match self.deps.catalog.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
@@ -128,6 +129,8 @@ impl Compactor {
                 warn!(%tenant, error = &error as &dyn std::error::Error, "cleanup failed; it is tried again later");
             }
         }
+        let now_ns = self.deps.clock.unix_nanos();
+        self.metrics.round_ended("cleanup", failures, &self.metrics.cleanup_failures_total, now_ns);
     }
 
     async fn clean(&self, tenant: &TenantId) -> Result<(), CatalogError> {

@@ -7,6 +7,7 @@ use flamelake_block::rows::{ProfileRow, SeriesRows};
 use flamelake_block::writer::WriteError;
 use flamelake_model::{ProfileId, TimeRange, TimestampNs};
 
+use super::slices::Slice;
 use super::{Counts, Input, MergedSeries};
 use crate::error::MergeError;
 
@@ -18,13 +19,15 @@ pub(super) struct RowsMerger<'a> {
 }
 
 /// A series as it grows.
-#[derive(Debug, Default)]
-struct Growing {
+#[derive(Debug)]
+struct Growing<'a> {
     rows: SeriesRows,
     /// The source that is being read.
     source: usize,
     /// Ids of profiles from the sources before it.
     seen: HashSet<ProfileId>,
+    /// See [`Slice::repeated`].
+    repeated: &'a HashSet<(usize, ProfileId)>,
     /// Rows in this range go.
     doomed: Option<TimeRange>,
     is_too_large: bool,
@@ -43,20 +46,17 @@ impl<'a> RowsMerger<'a> {
         Self { readers, inputs }
     }
 
-    /// All rows of these series, in the order given; profiles of a series come in no order, as the writer sorts them.
-    pub(super) async fn rows(
-        &self,
-        series: &[MergedSeries],
-        counts: &mut Counts,
-    ) -> Result<Vec<SeriesRows>, MergeError> {
-        let mut growing: Vec<Growing> = series.iter().map(Growing::new).collect();
+    /// All rows of a slice, series in the order given; profiles of a series come in no order, as the writer sorts them.
+    pub(super) async fn rows(&self, slice: &Slice, counts: &mut Counts) -> Result<Vec<SeriesRows>, MergeError> {
+        let mut growing: Vec<Growing<'_>> = slice.series.iter().map(|one| Growing::new(one, &slice.repeated)).collect();
         for (at, input) in self.inputs.iter().enumerate() {
-            let wanted: BTreeMap<u32, usize> = series
+            let wanted: BTreeMap<u32, usize> = slice
+                .series
                 .iter()
                 .enumerate()
                 .flat_map(|(to, one)| one.from.iter().filter(|(input, _)| *input == at).map(move |from| (from.1, to)))
                 .collect();
-            self.read(input, &wanted, &mut growing, counts).await?;
+            self.read(input, &wanted, (slice.from, slice.to), &mut growing, counts).await?;
         }
         if growing.iter().any(|one| one.is_too_large) {
             let block = self.readers.first().map(|reader| reader.meta().ulid).unwrap_or_default();
@@ -69,7 +69,8 @@ impl<'a> RowsMerger<'a> {
         &self,
         input: &Input,
         wanted: &BTreeMap<u32, usize>,
-        growing: &mut [Growing],
+        (from, to): (TimestampNs, TimestampNs),
+        growing: &mut [Growing<'_>],
         counts: &mut Counts,
     ) -> Result<(), MergeError> {
         for to in wanted.values() {
@@ -77,7 +78,6 @@ impl<'a> RowsMerger<'a> {
         }
         let reader = &self.readers[input.source];
         let ids: Vec<u32> = wanted.keys().copied().collect();
-        let (from, to) = (TimestampNs(i64::MIN), TimestampNs(i64::MAX));
         let columns = SampleColumns { spans: true, traces: true };
         let mut take = |batch: SampleBatch<'_>| {
             if let Some(to) = wanted.get(&batch.series) {
@@ -89,10 +89,10 @@ impl<'a> RowsMerger<'a> {
     }
 }
 
-impl Growing {
-    fn new(series: &MergedSeries) -> Self {
+impl<'a> Growing<'a> {
+    fn new(series: &MergedSeries, repeated: &'a HashSet<(usize, ProfileId)>) -> Self {
         let rows = SeriesRows { labels: series.labels.clone(), ..SeriesRows::default() };
-        Self { rows, doomed: series.doomed, ..Self::default() }
+        Self { rows, source: 0, seen: HashSet::new(), repeated, doomed: series.doomed, is_too_large: false }
     }
 
     /// Rows from here on may repeat what earlier sources held; what one source holds twice, it was told twice.
@@ -107,11 +107,11 @@ impl Growing {
         counts.profiles += batch.profiles.len() as u64;
         counts.samples += batch.stacks.len() as u64;
         // Whole runs are copied at once; mostly the batch is one.
-        let Self { rows, seen, doomed, is_too_large, .. } = self;
+        let Self { rows, source, seen, repeated, doomed, is_too_large } = self;
         let fate = |row: &ProfileRow| {
             if doomed.is_some_and(|range| range.contains(TimestampNs(row.time_ns))) {
                 Fate::Deleted
-            } else if seen.contains(&row.id) {
+            } else if seen.contains(&row.id) || repeated.contains(&(*source, row.id)) {
                 Fate::Duplicate
             } else {
                 Fate::Kept

@@ -12,7 +12,7 @@ use flamelake_block::reader::BlockReader;
 use flamelake_block::rows::{PartitionRows, ProfileRow, SeriesRows};
 use flamelake_block::writer::{BlockIdentity, block_folder, write_block};
 use flamelake_catalog::{CatalogConfig, CatalogState, CatalogStore, Commit, CommitOutcome};
-use flamelake_compactor::{Compactor, CompactorConfig, CompactorDeps, OwnsAll};
+use flamelake_compactor::{Compactor, CompactorConfig, CompactorDeps, Job, OwnsAll};
 use flamelake_config::{ByteSize, Limits};
 use flamelake_model::query::{
     ExemplarKind, GoPgo, PartialAnswer, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery,
@@ -213,6 +213,15 @@ impl World {
         let commit = Commit { add: vec![Arc::new(block.meta)], covered, ..Commit::default() };
         let outcome = catalog.commit(&self.tenant, commit).await.unwrap();
         assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    }
+
+    /// Merges all blocks into one, however large they are.
+    pub(crate) async fn merge_all(&self) {
+        let state = self.state().await;
+        let level = state.blocks.values().map(|block| block.level).max().unwrap() + 1;
+        let job = Job { level, blocks: state.blocks.keys().copied().collect() };
+        assert!(self.compactor.run_job(&self.tenant, &state, &job).await.unwrap());
+        assert_eq!(self.state().await.blocks.len(), 1);
     }
 
     /// Answers to all questions, as lines of text.
