@@ -15,11 +15,11 @@ flamelake_config::section! {
         "log.arbiter" => pub arbiter: String = String::new(),
         /// Least time between the starts of two writes. 0 = 2 ms on a disk, 250 ms on a bucket.
         "log.flush-interval" => pub flush_interval: Duration = Duration::ZERO,
-        /// A group of so many bytes is closed while the one before it is still being written; at most 64 MiB.
-        "log.flush-bytes" => pub flush_bytes: ByteSize = ByteSize(8 << 20),
+        /// A group of so many bytes is closed while the one before it is still being written; at most 64 MiB. 0 = 1 MiB on a disk, 8 MiB on a bucket.
+        "log.flush-bytes" => pub flush_bytes: ByteSize = ByteSize(0),
         /// Bytes that wait or are being written; more is refused with `unavailable`.
         "log.queue-bytes" => pub queue_bytes: ByteSize = ByteSize(128 << 20),
-        /// Pushes that wait; more are refused with `unavailable`.
+        /// Pushes that wait or are being written; more are refused with `unavailable`.
         "log.queue-entries" => pub queue_entries: u64 = 10_000,
         /// Log that no block covers yet; beyond it pushes get `resource_exhausted`.
         "log.bytes-max" => pub bytes_max: ByteSize = ByteSize(8 << 30),

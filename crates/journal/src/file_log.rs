@@ -107,6 +107,10 @@ impl LogStore for FileLogStore {
         Duration::from_millis(2)
     }
 
+    fn flush_bytes(&self) -> usize {
+        1 << 20
+    }
+
     fn renews(&self) -> bool {
         true
     }

@@ -4,6 +4,7 @@
 //! write is in flight; *write* keeps one put in flight; *apply* hands durable segments to the head in order, then acknowledges.
 
 mod collect;
+mod lines;
 mod write;
 mod apply;
 mod uncovered;
@@ -44,8 +45,10 @@ pub trait Apply: Send + Sync + 'static {
 struct Waiting {
     entry: JournalEntry,
     done: oneshot::Sender<Result<u64, JournalError>>,
-    /// Room in the queue, until it is applied.
+    /// Bytes of the queue, until it is applied.
     room: OwnedSemaphorePermit,
+    /// A place in the queue, until then.
+    place: OwnedSemaphorePermit,
 }
 
 /// The open log of this process.
@@ -53,6 +56,7 @@ pub struct Journal {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     stop: CancellationToken,
     stages: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -114,6 +118,7 @@ impl Journal {
         let entries = usize::try_from(shared.config.queue_entries).unwrap_or(usize::MAX).clamp(1, 1 << 20);
         let permits = shared.config.queue_bytes.as_usize() / PERMIT_BYTES;
         let room = Arc::new(Semaphore::new(permits.clamp(1, u32::MAX as usize >> 3)));
+        let places = Arc::new(Semaphore::new(entries));
         let (queue, waiting) = mpsc::channel(entries);
         let (to_write, groups) = mpsc::channel(1);
         let (to_apply, durable) = mpsc::channel(APPLY_QUEUE);
@@ -122,7 +127,7 @@ impl Journal {
             tokio::spawn(write::run(Arc::clone(&shared), groups, to_apply, stop.clone())),
             tokio::spawn(apply::run(apply, durable)),
         ];
-        Self { shared, queue, room, stop, stages: Mutex::new(stages) }
+        Self { shared, queue, room, places, stop, stages: Mutex::new(stages) }
     }
 
     /// The open epoch, `<ingester>/<epoch>`. After an epoch ended it is the ended one's until the next push begins a new one.
@@ -155,12 +160,13 @@ impl Journal {
         let room = Arc::clone(&self.room)
             .try_acquire_many_owned(permits)
             .map_err(|_| JournalError::QueueFull { limit: "log.queue-bytes" })?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| JournalError::QueueFull { limit: "log.queue-entries" })?;
         let (reply, done) = oneshot::channel();
-        match self.queue.try_send(Waiting { entry, done: reply, room }) {
-            Ok(()) => Ok(done),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(JournalError::QueueFull { limit: "log.queue-entries" }),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(JournalError::Closed),
-        }
+        // Who has a place finds room in the channel.
+        self.queue.try_send(Waiting { entry, done: reply, room, place }).map_err(|_| JournalError::Closed)?;
+        Ok(done)
     }
 
     /// Puts a segment without entries that shares no object with those before it, so that all of these can be deleted; tells its log

@@ -52,6 +52,9 @@ pub trait LogStore: Send + Sync + fmt::Debug + 'static {
     /// Least time between the starts of two writes, if the configuration does not say.
     fn flush_interval(&self) -> Duration;
 
+    /// Bytes of a group that is closed early, if the configuration does not say.
+    fn flush_bytes(&self) -> usize;
+
     /// May the owner begin a new epoch by itself after one ended? Not where others watch the log: there it must register anew.
     fn renews(&self) -> bool;
 

@@ -55,6 +55,10 @@ impl LogStore for ObjectLogStore {
         Duration::from_millis(250)
     }
 
+    fn flush_bytes(&self) -> usize {
+        8 << 20
+    }
+
     fn renews(&self) -> bool {
         false
     }

@@ -71,6 +71,10 @@ impl LogStore for EagerLogs {
         self.0.flush_interval()
     }
 
+    fn flush_bytes(&self) -> usize {
+        self.0.flush_bytes()
+    }
+
     fn renews(&self) -> bool {
         self.0.renews()
     }

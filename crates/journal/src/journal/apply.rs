@@ -25,9 +25,9 @@ pub(super) async fn run(apply: Arc<dyn Apply>, mut durable: mpsc::Receiver<Durab
 async fn apply_segment(apply: &Arc<dyn Apply>, log: String, seq: u64, waiting: Vec<Waiting>) {
     let mut entries = Vec::with_capacity(waiting.len());
     let mut acknowledge = Vec::with_capacity(waiting.len());
-    for Waiting { entry, done, room } in waiting {
+    for Waiting { entry, done, room, place } in waiting {
         entries.extend(Some(entry).filter(|entry| !entry.frames.is_empty()));
-        acknowledge.push((done, room));
+        acknowledge.push((done, (room, place)));
     }
     let head = Arc::clone(apply);
     let applied = flamelake_runtime::spawn_blocking(move || head.apply(seq, entries)).await;
@@ -38,7 +38,7 @@ async fn apply_segment(apply: &Arc<dyn Apply>, log: String, seq: u64, waiting: V
             Err(JournalError::Apply { log, seq })
         }
     };
-    for (done, _room) in acknowledge {
+    for (done, _queued) in acknowledge {
         // Nobody listens if the caller went away; the entry stays.
         let _ = done.send(result.clone());
     }

@@ -1,7 +1,8 @@
 //! The first stage: which pushes share a segment.
 //!
 //! A group is closed when the write before it is done and `log.flush-interval` has passed since that one began: a lone push goes at
-//! once, a crowd shares. With `log.flush-bytes` waiting it is closed and packed while the write before it is still in flight.
+//! once, a crowd shares. With `log.flush-bytes` waiting it is closed and packed while the write before it is still in flight. What does not fit
+//! waits for the next one, in lines by tenant.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,12 +12,15 @@ use flamelake_runtime::clock::SharedClock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::lines::Lines;
 use super::{Shared, Waiting};
 use crate::JournalEntry;
 use crate::segment::PackedBody;
 
 /// Smaller groups are packed on the spot: handing them to another thread would cost more.
 const PACK_INLINE_BYTES: usize = 64 << 10;
+/// Larger groups would not fit a segment.
+const FLUSH_BYTES_MAX: usize = 64 << 20;
 
 /// A closed group on its way to the log.
 pub(super) struct Group {
@@ -38,13 +42,22 @@ pub(super) async fn run(
         Duration::ZERO => shared.store.flush_interval(),
         interval => interval,
     };
-    let flush_bytes = shared.config.flush_bytes.as_usize().clamp(1, 64 << 20);
-    let mut not_before = Duration::ZERO;
-    while let Some(first) = next(&mut queue, &stop).await {
+    let flush_bytes = match shared.config.flush_bytes.as_usize() {
+        0 => shared.store.flush_bytes(),
+        bytes => bytes.min(FLUSH_BYTES_MAX),
+    };
+    let (mut lines, mut not_before) = (Lines::new(), Duration::ZERO);
+    loop {
+        if lines.is_empty() {
+            let Some(first) = next(&mut queue, &stop).await else { return };
+            enqueue(&mut lines, first);
+        } else if stop.is_cancelled() {
+            queue.close();
+        }
         let ready = turn(&turns, &clock, not_before);
         let mut ready = std::pin::pin!(ready);
-        let (waiting, mut turn) = gather(first, &mut queue, flush_bytes, ready.as_mut()).await;
-        let (waiting, packed) = pack(&shared.ingester, waiting).await;
+        let mut turn = gather(&mut lines, &mut queue, flush_bytes, ready.as_mut()).await;
+        let (waiting, packed) = pack(&shared.ingester, lines.take(flush_bytes)).await;
         if turn.is_none() {
             turn = ready.await;
         }
@@ -54,6 +67,11 @@ pub(super) async fn run(
             return;
         }
     }
+}
+
+fn enqueue(lines: &mut Lines<Waiting>, waiting: Waiting) {
+    let (tenant, bytes) = (waiting.entry.tenant.clone(), waiting.entry.bytes());
+    lines.push(&tenant, bytes, waiting);
 }
 
 /// The next push; after a stop, those that were accepted before it.
@@ -74,30 +92,31 @@ async fn turn(turns: &Arc<Semaphore>, clock: &SharedClock, not_before: Duration)
     Arc::clone(turns).acquire_owned().await.ok()
 }
 
-/// Takes what waits until it is this group's turn, or it is large enough.
+/// Takes what comes until it is this group's turn, or enough waits.
 async fn gather(
-    first: Waiting,
+    lines: &mut Lines<Waiting>,
     queue: &mut mpsc::Receiver<Waiting>,
     flush_bytes: usize,
     mut ready: std::pin::Pin<&mut impl Future<Output = Option<OwnedSemaphorePermit>>>,
-) -> (Vec<Waiting>, Option<OwnedSemaphorePermit>) {
-    let mut bytes = first.entry.bytes();
-    let mut waiting = vec![first];
+) -> Option<OwnedSemaphorePermit> {
     let mut open = true;
-    while bytes < flush_bytes {
+    loop {
+        // Also what comes when there is enough: whose turn it is, is not a matter of who came first.
+        while let Ok(next) = queue.try_recv() {
+            enqueue(lines, next);
+        }
+        if lines.bytes() >= flush_bytes {
+            return None;
+        }
         tokio::select! {
             biased;
             next = queue.recv(), if open => match next {
-                Some(next) => {
-                    bytes += next.entry.bytes();
-                    waiting.push(next);
-                }
+                Some(next) => enqueue(lines, next),
                 None => open = false,
             },
-            turn = ready.as_mut() => return (waiting, turn),
+            turn = ready.as_mut() => return turn,
         }
     }
-    (waiting, None)
 }
 
 async fn pack(ingester: &str, waiting: Vec<Waiting>) -> (Vec<Waiting>, PackedBody) {
