@@ -204,6 +204,7 @@ impl EtcdStore {
             Write::Forget(id) => TxnOp::put(self.keys.forget(&id), "{}", None),
             Write::DropForget(id) => TxnOp::delete(self.keys.forget(&id), None),
             Write::Epoch(epoch) => TxnOp::put(self.keys.epoch(), epoch.to_string(), None),
+            Write::Origin(origin) => TxnOp::put(self.keys.origin(), origin.to_string(), None),
         }
     }
 }

@@ -202,15 +202,18 @@ impl Keeper {
             let lease = self.fresh_lease(own).await?;
             let registered_at_ms = before.map_or_else(|| self.now_ms(), |member| member.registered_at_ms);
             let epoch = view.epoch().max(self.shared.snapshot().epoch()) + 1;
-            let transaction = Transaction {
-                guards: vec![Guard::Epoch(view.epoch_revision()), Guard::Member(id.clone(), view.member_revision(&id))],
-                writes: vec![
-                    Write::Member(Member { tokens: tokens.clone(), ..own.member(registered_at_ms) }),
-                    Write::Alive(id.clone(), self.alive(own), lease),
-                    Write::DropForget(id.clone()),
-                    Write::Epoch(epoch),
-                ],
-            };
+            let mut writes = vec![
+                Write::Member(Member { tokens: tokens.clone(), ..own.member(registered_at_ms) }),
+                Write::Alive(id.clone(), self.alive(own), lease),
+                Write::DropForget(id.clone()),
+                Write::Epoch(epoch),
+            ];
+            if view.origin.is_none() {
+                writes.push(Write::Origin(Ulid::from_parts(self.now_ms().unsigned_abs(), self.shared.clock.random())));
+            }
+            let guards =
+                vec![Guard::Epoch(view.epoch_revision()), Guard::Member(id.clone(), view.member_revision(&id))];
+            let transaction = Transaction { guards, writes };
             if self.store.commit(transaction).await? {
                 own.tokens = tokens;
                 self.shared.set_own(Some((id.clone(), own.instance.incarnation)));
@@ -279,7 +282,10 @@ impl Keeper {
                     info!("liveness is renewed again");
                     failing = false;
                 }
-                Ok(()) => self.sweep().await,
+                Ok(()) => {
+                    self.restore().await;
+                    self.sweep().await;
+                }
                 Err(error) => {
                     if !failing {
                         warn!(%error, "liveness cannot be renewed; trying again");
@@ -388,6 +394,28 @@ impl Keeper {
             self.back_off(round).await;
         }
         Err(RingError::Contended)
+    }
+
+    /// Writes members that a wiped store has lost and that did not register again, one a beat: so that peers recover their logs, and those who
+    /// start now ask for their rows. Whoever comes first does it.
+    async fn restore(&self) {
+        let Some(member) = self.shared.remembered().into_iter().next() else { return };
+        let view = self.shared.view();
+        let transaction = Transaction {
+            guards: vec![Guard::Epoch(view.epoch_revision()), Guard::Member(member.id.clone(), 0)],
+            writes: vec![
+                Write::Member(Member::clone(&member)),
+                Write::Epoch(view.epoch().max(self.shared.snapshot().epoch()) + 1),
+            ],
+        };
+        match self.store.commit(transaction).await {
+            Ok(true) => {
+                warn!(member = %member.id, "a member that the store had lost is written again, without liveness")
+            }
+            // Somebody was faster.
+            Ok(false) => {}
+            Err(error) => warn!(member = %member.id, %error, "a member that the store has lost cannot be written yet"),
+        }
     }
 
     /// Removes members without a log that are gone for good. Whoever comes first does it; guards keep those that came back.

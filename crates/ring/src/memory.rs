@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use ulid::Ulid;
 
 use crate::error::StoreError;
 use crate::member::{Alive, Member, MemberId};
@@ -33,6 +34,7 @@ struct Keys {
     alive: BTreeMap<MemberId, (Stored<Alive>, LeaseId)>,
     forget: BTreeSet<MemberId>,
     epoch: Option<Stored<u64>>,
+    origin: Option<Stored<Ulid>>,
     leases: BTreeSet<LeaseId>,
     leases_granted: LeaseId,
     history: VecDeque<Batch>,
@@ -166,6 +168,11 @@ impl Keys {
                 self.epoch = Some(stored.clone());
                 Change::Epoch(Some(stored))
             }
+            Write::Origin(origin) => {
+                let stored = Stored { value: origin, revision };
+                self.origin = Some(stored.clone());
+                Change::Origin(Some(stored))
+            }
         }
     }
 
@@ -186,7 +193,9 @@ impl Keys {
         let alive = self.alive.iter().map(|(id, (stored, _))| Change::Alive(id.clone(), Some(stored.clone())));
         let forget = self.forget.iter().map(|id| Change::Forget(id.clone(), true));
         let epoch = self.epoch.clone().map(|stored| Change::Epoch(Some(stored)));
-        Listing { revision: self.revision, keys: members.chain(alive).chain(forget).chain(epoch).collect() }
+        let origin = self.origin.clone().map(|stored| Change::Origin(Some(stored)));
+        let keys = members.chain(alive).chain(forget).chain(epoch).chain(origin).collect();
+        Listing { revision: self.revision, keys }
     }
 
     /// The first change after `after`, if there is one.

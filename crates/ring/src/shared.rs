@@ -38,6 +38,27 @@ struct Reading {
     /// Since when each unhealthy start of a member has been so.
     unhealthy_since: BTreeMap<MemberId, (Ulid, Duration)>,
     own: Option<(MemberId, Ulid)>,
+    /// The life of the store that was seen last.
+    origin: Option<Ulid>,
+    /// Members with a log that did not leave and that the store has lost: their rows are still asked for.
+    remembered: BTreeMap<MemberId, Arc<Member>>,
+}
+
+impl Reading {
+    /// After all keys were lost, or came back from an old copy, the list lacks members that are still owed for.
+    fn remember(&mut self, before: &Snapshot) {
+        let origin = self.view.origin.as_ref().map(|stored| stored.value);
+        let is_another = self.origin.is_some() && origin != self.origin;
+        if is_another || self.view.epoch() < before.epoch() {
+            let with_log = before.members().iter().filter(|seen| seen.member.log_url.is_some());
+            self.remembered.extend(with_log.map(|seen| (seen.member.id.clone(), Arc::clone(&seen.member))));
+        }
+        // Members of older versions register without one: then nothing can be told from it.
+        if origin.is_some() || !self.view.members.is_empty() {
+            self.origin = origin;
+        }
+        self.remembered.retain(|id, _| !self.view.members.contains_key(id));
+    }
 }
 
 impl Shared {
@@ -66,6 +87,13 @@ impl Shared {
         self.state.lock().view.clone()
     }
 
+    /// Members that the store has lost, this process excepted.
+    pub(crate) fn remembered(&self) -> Vec<Arc<Member>> {
+        let state = self.state.lock();
+        let own = state.own.as_ref().map(|(id, _)| id);
+        state.remembered.values().filter(|member| own != Some(&member.id)).cloned().collect()
+    }
+
     /// From now on the keys of this start are looked after.
     pub(crate) fn set_own(&self, own: Option<(MemberId, Ulid)>) {
         self.state.lock().own = own;
@@ -83,6 +111,7 @@ impl Shared {
         let before = self.snapshot.load();
         let doubt = doubt(&before, &view);
         state.view = view;
+        state.remember(&before);
         if let Some(doubt) = doubt {
             let since = *state.held_since.get_or_insert_with(|| {
                 self.metrics.refused_total.inc();
@@ -111,7 +140,7 @@ impl Shared {
     }
 
     fn accept(&self, state: &mut Reading, before: &Snapshot, now: Duration) {
-        let next = state.view.snapshot(before.epoch());
+        let next = state.view.snapshot(before.epoch(), state.remembered.values());
         let unhealthy = next.members().iter().filter(|seen| !seen.healthy);
         let since = |seen: &Seen| {
             let (id, start) = (&seen.member.id, seen.member.incarnation);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use ulid::Ulid;
 
 use crate::error::StoreError;
 use crate::member::{Alive, Member, MemberId};
@@ -39,6 +40,8 @@ pub enum Change {
     Forget(MemberId, bool),
     /// Of the epoch.
     Epoch(Option<Stored<u64>>),
+    /// Of the name that the first registration gave to this life of the store: another one after all keys were lost.
+    Origin(Option<Stored<Ulid>>),
 }
 
 /// Everything at one revision.
@@ -87,6 +90,8 @@ pub enum Write {
     DropForget(MemberId),
     /// The epoch.
     Epoch(u64),
+    /// The name of this life of the store.
+    Origin(Ulid),
 }
 
 /// All or nothing.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ulid::Ulid;
+
 use crate::member::{Alive, Member, MemberId};
 use crate::snapshot::{Seen, Snapshot};
 use crate::store::{Change, Listing, Revision, Stored};
@@ -14,6 +16,7 @@ pub(crate) struct View {
     pub(crate) alive: BTreeMap<MemberId, Stored<Alive>>,
     pub(crate) forget: BTreeSet<MemberId>,
     pub(crate) epoch: Option<Stored<u64>>,
+    pub(crate) origin: Option<Stored<Ulid>>,
 }
 
 impl From<Listing> for View {
@@ -34,6 +37,7 @@ impl View {
             Change::Forget(id, true) => drop(self.forget.insert(id)),
             Change::Forget(id, false) => drop(self.forget.remove(&id)),
             Change::Epoch(stored) => self.epoch = stored,
+            Change::Origin(stored) => self.origin = stored,
         }
     }
 
@@ -58,14 +62,16 @@ impl View {
         self.alive.get(&member.id).is_some_and(|stored| stored.value.incarnation == member.incarnation)
     }
 
-    /// `epoch_floor`: the epoch never sinks for those who look at snapshots.
-    pub(crate) fn snapshot(&self, epoch_floor: u64) -> Snapshot {
+    /// `epoch_floor`: the epoch never sinks for those who look at snapshots. `remembered`: members of whom the store knows nothing any more.
+    pub(crate) fn snapshot<'a>(&self, epoch_floor: u64, remembered: impl Iterator<Item = &'a Arc<Member>>) -> Snapshot {
         let seen = |stored: &Stored<Arc<Member>>| Seen {
             healthy: self.is_healthy(&stored.value),
             forget: self.forget.contains(&stored.value.id),
             member: Arc::clone(&stored.value),
         };
-        Snapshot::new(self.epoch().max(epoch_floor), self.members.values().map(seen).collect())
+        let unknown = remembered.filter(|member| !self.members.contains_key(&member.id));
+        let unknown = unknown.map(|member| Seen { member: Arc::clone(member), healthy: false, forget: false });
+        Snapshot::new(self.epoch().max(epoch_floor), self.members.values().map(seen).chain(unknown).collect())
     }
 }
 
@@ -110,7 +116,7 @@ mod tests {
     #[test]
     fn a_state_that_drops_most_is_doubted() {
         let members = cluster(5, &[]);
-        let before = view(&members, 0, 7).snapshot(0);
+        let before = view(&members, 0, 7).snapshot(0, [].iter());
         let doubt = |size: usize, dead: usize, epoch: u64| doubt(&before, &view(&members[..size], dead, epoch));
         assert_eq!(doubt(5, 0, 7), None);
         assert_eq!(doubt(3, 0, 9), None);
@@ -125,10 +131,10 @@ mod tests {
     fn liveness_of_another_start_is_none() {
         let members = cluster(1, &[]);
         let mut view = view(&members, 0, 1);
-        assert!(view.snapshot(0).members()[0].healthy);
+        assert!(view.snapshot(0, [].iter()).members()[0].healthy);
         let other = Alive { incarnation: ulid::Ulid::from_parts(9, 9), started_at_ms: 0 };
         view.apply(Change::Alive(members[0].id.clone(), Some(Stored { value: other, revision: 4 })));
-        assert!(!view.snapshot(0).members()[0].healthy);
-        assert_eq!(view.snapshot(12).epoch(), 12);
+        assert!(!view.snapshot(0, [].iter()).members()[0].healthy);
+        assert_eq!(view.snapshot(12, [].iter()).epoch(), 12);
     }
 }

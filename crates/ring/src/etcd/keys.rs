@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tracing::warn;
+use ulid::Ulid;
 
 use crate::member::{Member, MemberId};
 use crate::store::{Change, Revision, Stored};
@@ -41,6 +42,10 @@ impl Keys {
         format!("{}epoch", self.root)
     }
 
+    pub(super) fn origin(&self) -> String {
+        format!("{}origin", self.root)
+    }
+
     /// What a key with its value and revision says; without value it is deleted. What is not ours or not usable is logged and left out.
     pub(super) fn read(&self, key: &[u8], value: Option<(&[u8], Revision)>) -> Option<Change> {
         let change = self.parse(key, value);
@@ -55,6 +60,7 @@ impl Keys {
         let name = key.strip_prefix(&self.root).ok_or("it lies outside the prefix")?;
         match name.split_once('/') {
             None if name == "epoch" => Ok(Change::Epoch(stored(value, number)?)),
+            None if name == "origin" => Ok(Change::Origin(stored(value, ulid)?)),
             Some(("members", id)) => {
                 let id = MemberId::parse(id)?;
                 let member = stored(value, |bytes| Member::from_json(&id, bytes).map(Arc::new))?;
@@ -82,14 +88,17 @@ fn number(bytes: &[u8]) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
+fn ulid(bytes: &[u8]) -> Result<Ulid, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    Ulid::from_string(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a struct of texts and numbers is JSON")
 }
 
 #[cfg(test)]
 mod tests {
-    use ulid::Ulid;
-
     use super::*;
     use crate::fixtures::member;
     use crate::member::{Alive, Role};
@@ -106,6 +115,9 @@ mod tests {
         let stored = Some(Stored { value: alive, revision: 9 });
         assert_eq!(read(keys.alive(&one.id), &json(&alive)), Some(Change::Alive(one.id.clone(), stored)));
         assert_eq!(read(keys.epoch(), b"17"), Some(Change::Epoch(Some(Stored { value: 17, revision: 9 }))));
+        let origin = Ulid::from_parts(3, 4);
+        let stored = Some(Stored { value: origin, revision: 9 });
+        assert_eq!(read(keys.origin(), origin.to_string().as_bytes()), Some(Change::Origin(stored)));
         assert_eq!(read(keys.forget(&one.id), b"{}"), Some(Change::Forget(one.id.clone(), true)));
         assert_eq!(keys.read(keys.member(&one.id).as_bytes(), None), Some(Change::Member(one.id, None)));
     }
@@ -115,6 +127,7 @@ mod tests {
         let keys = Keys::new("");
         for (key, value) in [
             ("v1/epoch", "x"),
+            ("v1/origin", "x"),
             ("v1/members/a", "{}"),
             ("v1/members/a/b", "{}"),
             ("v1/alive/a", "[]"),

@@ -136,6 +136,50 @@ async fn lost_leases_and_wiped_keys_come_back() {
     assert_eq!(after.members()[0].member.tokens, before.members()[0].member.tokens);
 }
 
+/// One sleeps while all keys are lost: its log may hold rows that nobody else has, so it must not be forgotten.
+#[tokio::test]
+async fn who_sleeps_while_the_store_is_wiped_stays_a_member() {
+    let cluster = Cluster::new().await;
+    let _a = cluster.ring.join(instance("a", Some("bucket")), State::Active).await.unwrap();
+    let _front = cluster.ring.join(instance("front", None), State::Active).await.unwrap();
+    // Rings of their own: what goes with them beats no more.
+    let (sleeper, gone) = (cluster.another().await, cluster.another().await);
+    let sleeping = sleeper.join(instance("b", Some("bucket")), State::Active).await.unwrap();
+    let without_log = gone.join(instance("c", None), State::Active).await.unwrap();
+    let before = cluster.until(|snapshot| healthy(snapshot) == 4).await;
+    drop((sleeping, without_log));
+    let handle = cluster.ring.handle();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let watcher = {
+        let (handle, seen) = (handle.clone(), std::sync::Arc::clone(&seen));
+        tokio::spawn(async move {
+            let mut changed = handle.changed();
+            while changed.changed().await.is_ok() {
+                seen.lock().unwrap().push(ids(&handle.snapshot()).contains(&"b"));
+            }
+        })
+    };
+    cluster.store.wipe();
+    let restored = |snapshot: &Snapshot| snapshot.epoch() > before.epoch() + 2 && ids(snapshot).contains(&"b");
+    cluster.until(restored).await;
+    wait_until_stored(&cluster.store, 2).await;
+    // A ring that begins now knows it too, and not the one that owed nothing.
+    let fresh = cluster.another().await.handle();
+    let told = tokio::time::timeout(Duration::from_secs(20), fresh.until(|snapshot| ids(snapshot).contains(&"b")));
+    assert_eq!(ids(&told.await.unwrap()), ["a", "b", "front"]);
+    watcher.abort();
+    assert!(seen.lock().unwrap().iter().all(|there| *there), "it was missing for a moment");
+    // Recovered, it goes.
+    let dead = handle.snapshot().get(&MemberId::parse("b").unwrap()).unwrap().member.clone();
+    let removed = async {
+        while !handle.remove_recovered(&dead).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), removed).await.unwrap();
+    cluster.until(|snapshot| ids(snapshot) == ["a", "front"]).await;
+}
+
 /// Until so many members live according to the store itself.
 async fn wait_until_stored(store: &MemoryStore, count: usize) {
     let there = async {
