@@ -34,8 +34,8 @@ async fn survives_cut_wires() -> anyhow::Result<()> {
         run.breathe().await;
         etcd(name, link);
         tokio::time::sleep(GONE).await;
-        // A querier that does not hear of a new member refuses to answer, so the other one is asked.
-        run.expect_service_at("front-1", &format!("{name} without etcd, {link:?}")).await?;
+        // A querier that does not hear of a new member from etcd hears of it from the ingesters.
+        run.expect_service_at("front-0", &format!("{name} without etcd, {link:?}")).await?;
         etcd(name, Link::Up);
         run.expect_service(&format!("{name} with etcd again")).await?;
     }
@@ -54,6 +54,39 @@ async fn survives_cut_wires() -> anyhow::Result<()> {
         run.expect_service(&format!("{name} reached again, {link:?}")).await?;
     }
     run.finish().await
+}
+
+/// Who cannot reach whom, while both are members and everybody else reaches them; and who answers meanwhile.
+#[tokio::test]
+async fn survives_cuts_between_pairs() -> anyhow::Result<()> {
+    let who = "survives_cuts_between_pairs";
+    let Some(mut cluster) = Cluster::prepare(who, options())? else { return Ok(()) };
+    let wires = wired(&mut cluster).await?;
+    let mut run = Run::over(who, cluster);
+    let pairs = [
+        // Its pushes go to other ingesters; it cannot know what this one has, and says so.
+        ("front-0", "ingester-1", Link::Silent, "front-1"),
+        ("front-1", "ingester-2", Link::Cut, "front-0"),
+        // The other store-gateway answers for this one.
+        ("front-0", "gateway-0", Link::Cut, "front-0"),
+        ("front-1", "gateway-1", Link::Silent, "front-1"),
+        ("compactor-0", "ingester-0", Link::Silent, "front-0"),
+    ];
+    for (from, to, link, asked) in pairs {
+        run.breathe().await;
+        let client = run.cluster.server(from).pid()?;
+        wires[to].incoming.set_for(client, link);
+        tokio::time::sleep(GONE).await;
+        run.expect_service_at(asked, &format!("{from} without {to}, {link:?}, {asked} asked")).await?;
+        wires[to].incoming.set_for(client, Link::Up);
+        run.expect_service_at(from_front(from), &format!("{from} with {to} again")).await?;
+    }
+    run.finish().await
+}
+
+/// Whom to ask when this process is well again.
+fn from_front(name: &'static str) -> &'static str {
+    if name.starts_with("front") { name } else { "front-0" }
 }
 
 #[tokio::test]

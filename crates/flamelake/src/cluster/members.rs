@@ -10,6 +10,10 @@ use flamelake_compactor::Ownership;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_ring::{self as ring, MemberId, RingHandle, RingKey, Role};
 use flamelake_runtime::clock::SharedClock;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tracing::info;
 use ulid::Ulid;
 
 use super::remote::Remote;
@@ -18,6 +22,33 @@ use super::remote::Remote;
 const CANDIDATES: usize = 3;
 /// How long a query waits for news of the ring that somebody else has heard already.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
+/// Etcd mostly tells in a moment; then the ingesters are asked.
+const ETCD_TELLS_WITHIN: Duration = Duration::from_millis(300);
+
+/// An ingester, and where it is called.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownIngester {
+    pub(crate) name: String,
+    /// `host:port`.
+    pub(crate) address: String,
+}
+
+/// The ingesters of the ring at one epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct RingView {
+    pub(crate) epoch: u64,
+    pub(crate) ingesters: Vec<KnownIngester>,
+}
+
+impl RingView {
+    pub(crate) fn of(snapshot: &ring::Snapshot) -> Self {
+        let ingester = |seen: &ring::Seen| KnownIngester {
+            name: seen.member.id.to_string(),
+            address: seen.member.address.clone(),
+        };
+        Self { epoch: snapshot.epoch(), ingesters: snapshot.with_role(Role::Ingester).map(ingester).collect() }
+    }
+}
 
 /// See the module. The roles of this process are told once they are built.
 pub(crate) struct RingMembers {
@@ -25,6 +56,8 @@ pub(crate) struct RingMembers {
     own: MemberId,
     remote: Remote,
     clock: SharedClock,
+    /// What an ingester told while etcd did not; of use while it is newer than the ring.
+    heard: Mutex<Option<RingView>>,
     ingester: OnceLock<Arc<dyn IngesterApi>>,
     gateway: OnceLock<Arc<dyn StoreGatewayApi>>,
 }
@@ -37,7 +70,7 @@ impl fmt::Debug for RingMembers {
 
 impl RingMembers {
     pub(crate) fn new(ring: RingHandle, own: MemberId, remote: Remote, clock: SharedClock) -> Self {
-        Self { ring, own, remote, clock, ingester: OnceLock::new(), gateway: OnceLock::new() }
+        Self { ring, own, remote, clock, heard: Mutex::new(None), ingester: OnceLock::new(), gateway: OnceLock::new() }
     }
 
     /// The ingester of this process.
@@ -53,16 +86,42 @@ impl RingMembers {
 
     /// Forgets connections to those who are no members any more.
     pub(crate) fn close_old_connections(&self) {
-        let snapshot = self.ring.snapshot();
-        self.remote.keep_only(|address| snapshot.members().iter().any(|seen| seen.member.address == address));
+        let (snapshot, view) = (self.ring.snapshot(), self.view());
+        self.remote.keep_only(|address| {
+            snapshot.members().iter().any(|seen| seen.member.address == address)
+                || view.ingesters.iter().any(|known| known.address == address)
+        });
     }
 
-    fn ingester(&self, member: &ring::Member) -> Member<dyn IngesterApi> {
+    /// The newest that is known of the ingesters.
+    fn view(&self) -> RingView {
+        let snapshot = self.ring.snapshot();
+        let heard = self.heard.lock().clone().filter(|heard| heard.epoch > snapshot.epoch());
+        heard.unwrap_or_else(|| RingView::of(&snapshot))
+    }
+
+    /// Asks the ingesters for a ring that is as new as this; true if one has it.
+    async fn hear(&self, epoch: u64) -> bool {
+        let known = self.view().ingesters;
+        let mut asked: FuturesUnordered<_> = known.iter().map(|ingester| self.remote.view(ingester)).collect();
+        while let Some(answer) = asked.next().await {
+            if let Ok(view) = answer
+                && view.epoch >= epoch
+            {
+                info!(epoch = view.epoch, "the ring is taken from an ingester: etcd does not tell");
+                *self.heard.lock() = Some(view);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn ingester(&self, name: &str, address: &str) -> Member<dyn IngesterApi> {
         let api = match self.ingester.get() {
-            Some(own) if member.id == self.own => Arc::clone(own),
-            _ => self.remote.ingester(member),
+            Some(own) if name == self.own.as_str() => Arc::clone(own),
+            _ => self.remote.ingester(name, address),
         };
-        Member { name: member.id.to_string(), api }
+        Member { name: name.to_owned(), api }
     }
 
     fn gateway(&self, member: &ring::Member) -> Member<dyn StoreGatewayApi> {
@@ -77,23 +136,30 @@ impl RingMembers {
 #[async_trait]
 impl Ingesters for RingMembers {
     fn all(&self) -> IngesterSet {
-        let snapshot = self.ring.snapshot();
-        let members = snapshot.with_role(Role::Ingester).map(|seen| self.ingester(&seen.member)).collect();
-        IngesterSet { epoch: snapshot.epoch(), members }
+        let RingView { epoch, ingesters } = self.view();
+        let members = ingesters.iter().map(|known| self.ingester(&known.name, &known.address)).collect();
+        IngesterSet { epoch, members }
     }
 
     fn for_service(&self, tenant: &TenantId, service_name: &str, count: usize) -> Vec<Member<dyn IngesterApi>> {
         let members = self.ring.snapshot().ingesters_for(RingKey::of_service(tenant, service_name), count);
-        members.iter().map(|member| self.ingester(member)).collect()
+        members.iter().map(|member| self.ingester(member.id.as_str(), &member.address)).collect()
     }
 
     async fn catch_up(&self, epoch: u64) -> Result<(), StatusError> {
+        let from_ingesters = async {
+            self.clock.sleep(ETCD_TELLS_WITHIN).await;
+            if !self.hear(epoch).await {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
             _ = self.ring.until(|snapshot| snapshot.epoch() >= epoch) => Ok(()),
+            () = from_ingesters => Ok(()),
             () = self.clock.sleep(CATCH_UP_WITHIN) => Err(StatusError::unavailable(format!(
-                "an ingester knows epoch {epoch} of the ring, this process only {}: it does not hear from etcd",
-                self.ring.epoch()
+                "an ingester knows epoch {epoch} of the ring, this process only {}: neither etcd nor an ingester tells it more",
+                self.view().epoch
             ))),
         }
     }

@@ -1,4 +1,5 @@
-//! Members tell each other which epoch of the ring they have noted (`flamelake.member.v1`): nobody takes pushes before the others know it.
+//! Members tell each other which epoch of the ring they have noted, and whom they know (`flamelake.member.v1`): nobody takes pushes before the others
+//! know it, and who does not hear from etcd hears from the ingesters.
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use flamelake_ring::{Member, RingHandle};
 use flamelake_rpc::peer::{self, Peers};
 use flamelake_runtime::clock::SharedClock;
 use tonic::{Request, Response, Status};
+
+use super::members::{KnownIngester, RingView};
 
 /// How long a member waits for the caller's epoch before it says what it has.
 const NOTE_WITHIN: Duration = Duration::from_secs(1);
@@ -38,6 +41,13 @@ impl MemberService for NoteRpc {
         }
         Ok(Response::new(v1::NoteResponse { epoch: self.ring.epoch() }))
     }
+
+    async fn view(&self, request: Request<v1::ViewRequest>) -> Result<Response<v1::ViewResponse>, Status> {
+        peer::accept(request)?;
+        let RingView { epoch, ingesters } = RingView::of(&self.ring.snapshot());
+        let ingester = |KnownIngester { name, address }| v1::Ingester { id: name, address };
+        Ok(Response::new(v1::ViewResponse { epoch, ingesters: ingesters.into_iter().map(ingester).collect() }))
+    }
 }
 
 /// The epoch that a member has noted, `epoch` if it comes to it soon.
@@ -46,4 +56,13 @@ pub(crate) async fn noted(peers: &Peers, member: &Member, epoch: u64) -> Result<
     let request = peer::request(v1::NoteRequest { epoch }, CALL_WITHIN);
     let answer = client.note(request).await.map_err(|status| peer::call_error(member.id.as_str(), &status))?;
     Ok(answer.into_inner().epoch)
+}
+
+/// The ingesters that another one knows.
+pub(crate) async fn view(peers: &Peers, of: &KnownIngester) -> Result<RingView, StatusError> {
+    let mut client = MemberServiceClient::new(peers.channel(&of.address)?);
+    let request = peer::request(v1::ViewRequest {}, CALL_WITHIN);
+    let answer = client.view(request).await.map_err(|status| peer::call_error(&of.name, &status))?.into_inner();
+    let ingester = |v1::Ingester { id, address }| KnownIngester { name: id, address };
+    Ok(RingView { epoch: answer.epoch, ingesters: answer.ingesters.into_iter().map(ingester).collect() })
 }

@@ -10,7 +10,8 @@ use flamelake_ring::Member;
 use flamelake_rpc::peer::Peers;
 use flamelake_store_gateway::RemoteStoreGateway;
 
-use super::note::noted;
+use super::members::{KnownIngester, RingView};
+use super::note::{noted, view};
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,8 +22,9 @@ impl Remote {
         Self(peers)
     }
 
-    pub(crate) fn ingester(&self, member: &Member) -> Arc<dyn IngesterApi> {
-        Arc::new(RemoteIngester::new(&member.address, self.0.clone()))
+    /// The ingester of this name at this address.
+    pub(crate) fn ingester(&self, _: &str, address: &str) -> Arc<dyn IngesterApi> {
+        Arc::new(RemoteIngester::new(address, self.0.clone()))
     }
 
     pub(crate) fn gateway(&self, member: &Member) -> Arc<dyn StoreGatewayApi> {
@@ -32,6 +34,11 @@ impl Remote {
     /// The epoch of the ring that a member has noted, `epoch` if it comes to it soon.
     pub(crate) async fn noted(&self, member: &Member, epoch: u64) -> Result<u64, StatusError> {
         noted(&self.0, member, epoch).await
+    }
+
+    /// The ingesters that another member knows.
+    pub(crate) async fn view(&self, of: &KnownIngester) -> Result<RingView, StatusError> {
+        view(&self.0, of).await
     }
 
     /// Closes the connections to everybody else.

@@ -12,6 +12,7 @@ use flamelake_ring::Member;
 use flamelake_runtime::clock::SharedClock;
 use tokio::sync::oneshot;
 
+use super::members::{KnownIngester, RingView};
 use crate::process::Service;
 use crate::world::{Event, ProcessId, World};
 
@@ -36,9 +37,8 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    pub(crate) fn ingester(&self, member: &Member) -> Arc<dyn IngesterApi> {
-        let ingester =
-            RemoteIngester { remote: self.clone(), to: member.id.to_string(), address: member.address.clone() };
+    pub(crate) fn ingester(&self, name: &str, address: &str) -> Arc<dyn IngesterApi> {
+        let ingester = RemoteIngester { remote: self.clone(), to: name.to_owned(), address: address.to_owned() };
         self.world.plant.asked(Arc::new(ingester))
     }
 
@@ -59,6 +59,15 @@ impl Remote {
             Ok(ring.epoch())
         };
         self.call("note", member.id.as_str(), &member.address, noted).await
+    }
+
+    /// The ingesters that another member knows.
+    pub(crate) async fn view(&self, of: &KnownIngester) -> Result<RingView, StatusError> {
+        let view = |service: Service| async move {
+            let (ring, _) = service.ring.ok_or_else(|| StatusError::unavailable("it is starting"))?;
+            Ok(RingView::of(&ring.snapshot()))
+        };
+        self.call("view", &of.name, &of.address, view).await
     }
 
     pub(crate) fn keep_only(&self, _: impl Fn(&str) -> bool) {}
