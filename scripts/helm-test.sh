@@ -13,6 +13,7 @@ if command -v helm >/dev/null && "$python" -c 'import kubernetes_validate, yaml'
 else
   echo "helm-test: helm or kubernetes-validate is missing, the chart is not tested"
 fi
+"$python" helm/tests/apiserver.py || failed=1
 python3 scripts/dashboards.py --check || failed=1
 python3 scripts/links-check.py || failed=1
 if [ ! -x "$FLAMELAKE_BIN" ]; then
