@@ -116,6 +116,11 @@ impl Client {
         Ok(self.request(reqwest::Method::GET, path).send().await?.text().await?)
     }
 
+    /// Body of a GET that must succeed.
+    pub async fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        Ok(self.request(reqwest::Method::GET, path).send().await?.error_for_status()?.bytes().await?.to_vec())
+    }
+
     /// Status of an empty POST.
     pub async fn post_status(&self, path: &str) -> anyhow::Result<u16> {
         Ok(self.request(reqwest::Method::POST, path).send().await?.status().as_u16())

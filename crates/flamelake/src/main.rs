@@ -6,6 +6,7 @@ mod cli;
 mod admin;
 mod cluster;
 mod life;
+mod limit_gauges;
 mod wiring;
 mod offline;
 mod open_files;

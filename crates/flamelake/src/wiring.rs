@@ -14,7 +14,7 @@ use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDep
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_object_storage::{Bucket, LocalCache, LocalCacheConfig};
-use flamelake_querier::{Querier, QuerierDeps, ShardedGateways};
+use flamelake_querier::{Querier, QuerierDeps, Settings, ShardedGateways};
 use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
@@ -24,6 +24,7 @@ use prometheus::Registry;
 use crate::arbiter;
 use crate::cluster::{Cluster, Gated, member_service};
 use crate::config::ServerSettings;
+use crate::limit_gauges;
 use crate::target::Roles;
 
 /// Everything that runs in this process.
@@ -83,6 +84,7 @@ pub(crate) async fn build(
 ) -> anyhow::Result<System> {
     let limits_file = Some(&settings.runtime_config_file).filter(|file| !file.is_empty()).map(Into::into);
     let limits = Arc::new(TenantLimits::open(settings.limits.clone(), limits_file)?);
+    limit_gauges::register(&limits, registry)?;
     let source: Arc<dyn LimitsSource> = Arc::clone(&limits) as Arc<dyn LimitsSource>;
     let parts = Parts { settings, roles, cluster, clock, registry, limits: source };
     let mut system = System {
@@ -112,7 +114,7 @@ pub(crate) async fn build(
         if roles.has(Role::Querier) {
             let querier = parts.querier(&store, &system);
             system.http = querier.http(settings.tenancy()).merge(flamelake_web::routes());
-            system.rpc = querier.rpc();
+            system.rpc = querier.rpc().merge(Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc());
         }
         if roles.has(Role::Compactor) {
             let compactor = Arc::new(parts.compactor(store, &system)?);

@@ -5,13 +5,14 @@ mod time;
 mod question;
 mod timeline;
 mod flamebearer;
+mod pgo;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use flamelake_api::types::v1 as types;
 use flamelake_model::{StatusError, TimestampMs, label_name};
 use flamelake_rpc::{HttpError, Tenancy};
@@ -22,12 +23,12 @@ use tower_http::compression::CompressionLayer;
 use self::flamebearer::Document;
 use self::question::LegacyQuery;
 use self::timeline::{Axis, step_seconds};
-use crate::Querier;
 use crate::check::{SampleFilterInput, SeriesInput, StacktracesInput};
 use crate::error::QuerierError;
 use crate::merge::off_reactor;
 use crate::rpc::{PARTIAL_HEADER, partial_header};
 use crate::service::{Answer, Caller};
+use crate::{Querier, about};
 
 /// Most `groupBy` parameters that are looked at; the question itself refuses more than it can take.
 const GROUP_BY_MAX: usize = 256;
@@ -41,13 +42,18 @@ struct Legacy {
 impl Querier {
     /// The legacy routes of the public port.
     pub fn http(&self, tenancy: Tenancy) -> Router {
+        let legacy = Arc::new(Legacy { querier: self.clone(), tenancy });
+        // Packed by itself.
+        let packed = Router::new().route("/api/v1/pgo/go", get(pgo::go)).with_state(Arc::clone(&legacy));
         Router::new()
             .route("/pyroscope/render", get(render))
             .route("/pyroscope/render-diff", get(render_diff))
             .route("/pyroscope/label-names", get(label_names))
             .route("/pyroscope/label-values", get(label_values))
+            .route("/api/v1/tenant_limits", get(tenant_limits))
             .layer(CompressionLayer::new().gzip(true).no_br().no_deflate().no_zstd())
-            .with_state(Arc::new(Legacy { querier: self.clone(), tenancy }))
+            .with_state(legacy)
+            .merge(packed)
     }
 }
 
@@ -98,6 +104,12 @@ fn stacktraces(query: &LegacyQuery, (from, until): (TimestampMs, TimestampMs), m
         max_nodes,
         filter: SampleFilterInput::default(),
     }
+}
+
+async fn tenant_limits(State(legacy): State<Arc<Legacy>>, headers: HeaderMap) -> Result<Response, HttpError> {
+    let tenants = legacy.tenancy.tenants(&headers)?;
+    let limits = legacy.querier.limits_of(tenants.exactly_one("limits")?);
+    Ok(Json(about::limits(&limits)).into_response())
 }
 
 async fn render(

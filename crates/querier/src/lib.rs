@@ -2,8 +2,8 @@
 //! their exact parts, cuts once, and renders.
 //!
 //! Promises: a row is answered by exactly one side, whatever is flushed or compacted meanwhile (P2); an answer never depends on how
-//! rows are spread (P8); queries, queues and time are bounded (P5). It reads the catalog and nothing else of the store: it knows no
-//! block format and no query engine.
+//! rows are spread (P8); queries, queues and time are bounded (P5). Of the store it reads the catalog, and keeps tenants' settings there: it
+//! knows no block format and no query engine.
 
 mod config;
 mod service;
@@ -20,6 +20,8 @@ mod render;
 mod series;
 mod heatmap;
 mod labels;
+mod about;
+mod settings;
 mod error;
 mod metrics;
 
@@ -27,3 +29,4 @@ pub use config::QuerierConfig;
 pub use error::QuerierError;
 pub use members::ShardedGateways;
 pub use service::{Querier, QuerierDeps};
+pub use settings::Settings;

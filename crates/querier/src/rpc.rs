@@ -8,9 +8,9 @@ use flamelake_model::query::{GoPgo, TimeSpan};
 use flamelake_rpc::{Idempotent, Reply, RequestContext, RpcRouter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Querier;
 use crate::check::{HeatmapInput, SampleFilterInput, SeriesInput, StacktracesInput};
 use crate::service::{Answer, Caller};
+use crate::{Querier, about};
 
 /// Names the blocks that an answer had to leave out.
 pub(crate) const PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-flamelake-partial");
@@ -39,7 +39,7 @@ macro_rules! method {
 impl Querier {
     /// The methods of the public query service.
     pub fn rpc(&self) -> RpcRouter {
-        let router = RpcRouter::new();
+        let router = about::rpc();
         let router =
             method!(router, self, "ProfileTypes", v1::ProfileTypesRequest, v1::ProfileTypesResponse, profile_types);
         let router =

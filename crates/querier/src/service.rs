@@ -8,7 +8,7 @@ use flamelake_api::querier::v1;
 use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_api::types::v1 as types;
 use flamelake_catalog::CatalogStore;
-use flamelake_config::LimitsSource;
+use flamelake_config::{Limits, LimitsSource};
 use flamelake_model::query::{PartialQuery, PartialResult, Selection, TimeSpan};
 use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
@@ -120,6 +120,11 @@ impl Querier {
         let partial = config.partial_results;
         let fan_out = FanOut { catalog, ingesters, gateways, partial, metrics: metrics.clone() };
         Self { shared: Arc::new(Shared { config, admission, fan_out, limits, clock, metrics }) }
+    }
+
+    /// All limits of a tenant.
+    pub(crate) fn limits_of(&self, tenant: &TenantId) -> Arc<Limits> {
+        self.shared.limits.for_tenant(tenant)
     }
 
     /// Runs one call in its turn and within `querier.timeout`; dropping the future ends it. Measured by method and outcome.

@@ -78,6 +78,11 @@ async fn no_method_and_no_route_tells_of_another_tenant() -> anyhow::Result<()> 
         ensure!(!body.contains(SECRET), "{route}: {body}");
     }
     // The other way round it is there.
+    let settings = |client: Client| async move { client.json("settings.v1.SettingsService/Get", &json!({})).await };
+    let set = json!({"setting": {"name": "pluginSettings", "value": SECRET}});
+    ensure!(b.json("settings.v1.SettingsService/Set", &set).await?.0 == 200);
+    ensure!(!settings(a.clone()).await?.1.to_string().contains(SECRET));
+    ensure!(settings(b.clone()).await?.1["settings"][0]["value"] == SECRET);
     ensure!(flame_sum(&flame(&b, "{}", range).await?) == 14);
     Ok(())
 }

@@ -23,6 +23,7 @@ mod ledger;
 mod legacy_http;
 mod otlp;
 mod own_fixtures;
+mod pgo;
 mod protocols;
 mod real_clients;
 mod restart;

@@ -1,16 +1,19 @@
 //! `flamelake query …`: types, labels, series, flame graphs, tops and pprof files.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use flamelake_api::querier::v1::{
     ProfileTypesRequest, ProfileTypesResponse, SelectMergeProfileRequest, SelectMergeStacktracesRequest,
     SelectMergeStacktracesResponse, SelectSeriesRequest, SelectSeriesResponse,
 };
-use flamelake_api::types::v1::{LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse};
+use flamelake_api::types::v1::{
+    GoPgo, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, StackTraceSelector,
+};
 use flamelake_config::parse_duration;
 use flamelake_runtime::clock::SystemClock;
 use flate2::Compression;
@@ -97,6 +100,15 @@ enum Question {
         #[arg(long, value_name = "PERCENT", value_parser = percent)]
         fail_over: Option<f64>,
     },
+    /// A merged CPU profile for go build -pgo, which finds default.pgo beside the main package by itself.
+    GoPgo {
+        /// The file.
+        #[arg(long, short = 'o', default_value = "default.pgo")]
+        file: PathBuf,
+        /// Frames kept of each stack, from the leaf.
+        #[arg(long, default_value_t = 5)]
+        keep_locations: u32,
+    },
     /// A merged profile as a pprof file, packed if its name ends with .gz.
     Pprof {
         /// The file.
@@ -152,7 +164,8 @@ impl Query {
                 let base = asked.base(base_query, range)?;
                 asked.diff(&base, rows, fail_over).await
             }
-            Question::Pprof { file } => asked.pprof(file).await,
+            Question::GoPgo { file, keep_locations } => asked.go_pgo(&file, keep_locations).await,
+            Question::Pprof { file } => asked.pprof(&file).await,
         }
     }
 }
@@ -312,27 +325,44 @@ impl Asked {
         }
     }
 
-    async fn pprof(&self, output: PathBuf) -> anyhow::Result<()> {
+    async fn pprof(&self, output: &Path) -> anyhow::Result<()> {
+        let profile = self.merged(None).await?;
+        let is_packed = output.extension().is_some_and(|extension| extension == "gz");
+        save(output, &if is_packed { pack(&profile)? } else { profile.to_vec() })
+    }
+
+    async fn go_pgo(&self, output: &Path, keep_locations: u32) -> anyhow::Result<()> {
+        let selector = StackTraceSelector {
+            go_pgo: Some(GoPgo { keep_locations, aggregate_callees: true }),
+            ..StackTraceSelector::default()
+        };
+        save(output, &pack(&self.merged(Some(selector)).await?)?)
+    }
+
+    /// A pprof file as it comes.
+    async fn merged(&self, stack_trace_selector: Option<StackTraceSelector>) -> anyhow::Result<Bytes> {
         let request = SelectMergeProfileRequest {
             profile_type_id: self.profile_type().await?,
             label_selector: self.query.clone(),
             start: self.start,
             end: self.end,
+            stack_trace_selector,
             ..SelectMergeProfileRequest::default()
         };
-        // The answer is a pprof file as it comes.
         let body = request.encode_to_vec();
-        let profile = self.client.call_raw("querier.v1.QuerierService/SelectMergeProfile", body).await?;
-        let bytes = if output.extension().is_some_and(|extension| extension == "gz") {
-            let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-            packed.write_all(&profile)?;
-            packed.finish()?
-        } else {
-            profile.to_vec()
-        };
-        std::fs::write(&output, &bytes).with_context(|| format!("write {}", output.display()))?;
-        out(&format!("wrote {} ({} bytes)\n", output.display(), bytes.len()))
+        Ok(self.client.call_raw("querier.v1.QuerierService/SelectMergeProfile", body).await?)
     }
+}
+
+fn pack(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(bytes)?;
+    Ok(packed.finish()?)
+}
+
+fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))?;
+    out(&format!("wrote {} ({} bytes)\n", file.display(), bytes.len()))
 }
 
 /// The third part of a profile type.
