@@ -11,7 +11,7 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 8] = ["push", "query", "import", "watch", "ring", "token", "completions", "help"];
+const COMMANDS: [&str; 9] = ["push", "query", "import", "watch", "ui", "ring", "token", "completions", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
@@ -20,6 +20,7 @@ Usage:
   flamelake import --source URL --from now-7d                     copy the profiles of another server
   flamelake query types|labels|series|flamegraph|top|diff|pprof   ask a server (--output table|json|csv)
   flamelake watch                                                 the costliest functions, again and again
+  flamelake ui FILE…                                              open the web page on files, until Ctrl-C
   flamelake ring                                                  show who is a member of the cluster
   flamelake completions bash|zsh|fish                             what a shell needs to complete these commands
   flamelake token  --for TENANT --right push|query|admin         draw a request token for auth.tokens-file

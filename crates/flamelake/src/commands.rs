@@ -6,6 +6,7 @@ mod push;
 mod query;
 mod import;
 mod watch;
+mod ui;
 mod output;
 mod diff;
 mod exit;
@@ -40,6 +41,8 @@ enum Command {
     Import(import::Import),
     /// Asks what is stored.
     Query(query::Query),
+    /// Opens the web page on files: a server of its own in a temporary folder, until Ctrl-C.
+    Ui(ui::Ui),
     /// Shows the costliest functions of the last moments, again and again.
     Watch(watch::Watch),
     /// Prints what a shell needs to complete these commands: flamelake completions bash > /etc/bash_completion.d/flamelake.
@@ -87,6 +90,7 @@ impl Commands {
             Command::Push(push) => push.run().await,
             Command::Import(import) => import.run().await,
             Command::Query(query) => query.run().await,
+            Command::Ui(ui) => ui.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -177,6 +177,30 @@ fn an_import_copies_another_server_once() {
 }
 
 #[test]
+fn the_page_opens_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my shop.pb");
+    std::fs::write(&file, profile()).unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_flamelake"))
+        .args(["ui", "--no-browser"])
+        .arg(&file)
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let page = lines.map_while(Result::ok).find(|line| line.starts_with("http://")).unwrap();
+    let (url, query) = page.split_once("/?").unwrap();
+    assert_eq!(query, "service=my_shop");
+    let server = Server { process, url: url.to_owned() };
+    assert_eq!(server.run(&["query", "labels", "service_name"]), "my_shop\n");
+    assert!(server.run(&["query", "top"]).contains("300.0ms  75.0%   300.0ms  75.0%  work"));
+    server.stop();
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "nothing but the profile is left");
+}
+
+#[test]
 fn shells_can_complete_the_commands() {
     let output = Command::new(env!("CARGO_BIN_EXE_flamelake")).args(["completions", "bash"]).output().unwrap();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("flamegraph"));

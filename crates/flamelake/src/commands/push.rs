@@ -49,6 +49,12 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Push {
+    /// One file as a profile of `service`, taken now.
+    pub(super) fn of_now(file: &Path, service: &str, target: Target) -> Self {
+        let labels = vec![("service_name".to_owned(), service.to_owned())];
+        Self { files: vec![file.to_owned()], labels, now: true, target }
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let client = self.target.client()?;
         let bar = progress(self.files.len());
