@@ -149,6 +149,10 @@ fn work(next: &AtomicU64, end: u64, plant: Plant, totals: &Totals, failed: &Mute
         totals.answered.fetch_add(report.answered, Ordering::Relaxed);
         totals.unanswered.fetch_add(report.unanswered, Ordering::Relaxed);
         totals.done.fetch_add(1, Ordering::Relaxed);
+        if let Some(first) = report.failures.first() {
+            // At once: whoever waits for ten thousand need not.
+            let _ = writeln!(std::io::stderr().lock(), "seed {seed} FAILED: {first}");
+        }
         if !report.failures.is_empty()
             && let Ok(mut failed) = failed.lock()
         {
