@@ -39,6 +39,13 @@ pub mod debuginfo {
 
 /// Packages `flamelake.*`: what Flamelake processes say to each other.
 pub mod flamelake {
+    /// Packages `flamelake.compactor.*`.
+    pub mod compactor {
+        /// Package `flamelake.compactor.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.compactor.v1.rs"));
+        }
+    }
     /// Packages `flamelake.ingester.*`.
     pub mod ingester {
         /// Package `flamelake.ingester.v1`.

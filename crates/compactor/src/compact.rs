@@ -52,6 +52,7 @@ impl Compactor {
     /// Replaces blocks by one that holds the same rows; `false` if another commit was first and the blocks are no longer all live.
     pub async fn run_job(&self, tenant: &TenantId, state: &CatalogState, job: &Job) -> Result<bool, MergeError> {
         let started = self.deps.clock.monotonic();
+        let _working = self.under_way.begin(tenant, job, self.deps.clock.unix_nanos() / 1_000_000);
         let id = self.deps.catalog.next_block_id(state);
         let merge_job = MergeJob {
             ulid: id,

@@ -10,6 +10,7 @@ mod compact;
 mod merge;
 mod delete;
 mod retention;
+mod status;
 mod error;
 mod metrics;
 
@@ -19,3 +20,4 @@ pub use error::MergeError;
 pub use ownership::{Ownership, OwnsAll};
 pub use plan::{Job, PlanLimits, plan};
 pub use service::{Compactor, CompactorDeps};
+pub use status::{CompactorRpc, CompactorStatus, MergeStatus, SetAside, compactor_service, status_routes};

@@ -19,6 +19,7 @@ use crate::config::CompactorConfig;
 use crate::metrics::Metrics;
 use crate::ownership::Ownership;
 use crate::retention::expired;
+use crate::status::UnderWay;
 
 /// What a compactor works with.
 #[derive(Clone)]
@@ -56,6 +57,7 @@ pub struct Compactor {
     /// Tenants whose deletes were accepted here.
     pub(crate) wanted_deletes: Mutex<BTreeSet<TenantId>>,
     pub(crate) deletes_wanted: Notify,
+    pub(crate) under_way: UnderWay,
 }
 
 impl Compactor {
@@ -69,6 +71,7 @@ impl Compactor {
             aside: Mutex::default(),
             wanted_deletes: Mutex::default(),
             deletes_wanted: Notify::new(),
+            under_way: UnderWay::default(),
         })
     }
 

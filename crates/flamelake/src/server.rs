@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use flamelake_api::{FILE_DESCRIPTOR_SET, METHODS};
+use flamelake_compactor::status_routes;
 use flamelake_config::{Show, TenantLimits, Values, show};
 use flamelake_rpc::auth::{Guard, Tokens};
 use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics};
@@ -106,8 +108,11 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let tenancy = settings.tenancy();
     let life =
         Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
-    let operators =
-        operator_routes(admin.clone()).merge(life::routes(life)).merge(flamelake_ring::routes(cluster.handle()));
+    let compactor = system.compactor.clone().map_or_else(Router::new, status_routes);
+    let operators = operator_routes(admin.clone())
+        .merge(life::routes(life))
+        .merge(flamelake_ring::routes(cluster.handle()))
+        .merge(compactor);
     let app = App::new()
         .rpc(rpc)
         .plain(system.http.clone())

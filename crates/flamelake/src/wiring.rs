@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayApi};
 use flamelake_catalog::CatalogStore;
-use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll, delete_routes};
+use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll, compactor_service, delete_routes};
 use flamelake_config::{LimitsSource, TenantLimits};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
@@ -52,6 +52,9 @@ impl System {
         }
         if let Some(gateway) = &self.gateway {
             app = app.grpc(store_gateway_service(Arc::clone(gateway), bytes_max));
+        }
+        if let Some(compactor) = &self.compactor {
+            app = app.grpc(compactor_service(Arc::clone(compactor)));
         }
         app
     }

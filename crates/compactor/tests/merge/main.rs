@@ -156,6 +156,11 @@ async fn a_damaged_block_is_set_aside() {
     let state = world.state().await;
     assert_eq!(state.blocks.len(), 2);
     assert_eq!(state.blocks[&damaged].level, 0);
+    let status = world.compactor.status();
+    assert_eq!(status.set_aside.iter().map(|aside| &aside.block).collect::<Vec<_>>(), [&damaged.to_string()]);
+    assert!(status.merges.is_empty() && status.last_merge_round_ms == 0, "the round had a failure");
+    world.compactor.compact_all().await;
+    assert!(world.compactor.status().last_merge_round_ms > 1_700_000_000_000);
 }
 
 #[tokio::test]
