@@ -54,6 +54,22 @@ test() {
   [ -x "$clients/debug/flamelake-rust-client" ] || say "building a client with the Rust SDK into $clients (minutes, once)"
   cargo build --quiet --locked --manifest-path "$(dirname "$0")/../integration-tests/clients/rust/Cargo.toml" --target-dir "$clients" \
     || say "could not build the client with the Rust SDK: its test will skip, saying so"
+  # The SDKs of other languages, for programs of integration-tests/clients; each is downloaded once.
+  local sources; sources="$(cd "$(dirname "$0")/../integration-tests/clients" && pwd)"
+  if command -v go >/dev/null; then
+    (cd "$sources/go" && go build -o "$clients/goclient" .) || say "could not build the client with the Go SDK: its test will skip, saying so"
+  fi
+  if command -v npm >/dev/null && ! [ -e "$clients/node/node_modules/@pyroscope/nodejs" ]; then
+    say "installing the Node SDK into $clients/node"
+    mkdir -p "$clients/node" && cp "$sources"/node/package*.json "$clients/node/" \
+      && (cd "$clients/node" && npm ci --ignore-scripts --silent) \
+      || say "could not install the Node SDK: its test will skip, saying so"
+  fi
+  if command -v mvn >/dev/null && ! [ -e "$clients/java/agent-2.9.2.jar" ]; then
+    say "fetching the Java agent into $clients/java"
+    mvn --quiet --batch-mode dependency:copy -Dartifact=io.pyroscope:agent:2.9.2 "-DoutputDirectory=$clients/java" \
+      || say "could not fetch the Java agent: its test will skip, saying so"
+  fi
   # A private environment for DuckDB (reads our blocks) and the Python SDK (pushes to us).
   local venv="${FLAMELAKE_VENV:-$HOME/.cache/flamelake/venv}"
   if ! "$venv/bin/python" -c 'import duckdb, pyroscope' 2>/dev/null; then

@@ -21,6 +21,7 @@ mod isolation;
 mod kill_points;
 mod ledger;
 mod legacy_http;
+mod live_senders;
 mod otlp;
 mod own_fixtures;
 mod pgo;

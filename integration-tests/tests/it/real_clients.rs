@@ -1,7 +1,6 @@
 //! Promise: existing clients work unchanged. Each is skipped with a line where it cannot be had.
 //!
-//! The Node SDK (npm `@pyroscope/nodejs` 0.6.4) is missing: it only posts to `/ingest`, which the server does not have yet. gRPC
-//! clients are in `grpc_clients.rs`, DuckDB is in `duckdb.rs`.
+//! The SDKs of Node, Java and Go are in `live_senders.rs`, gRPC clients in `grpc_clients.rs`, DuckDB is in `duckdb.rs`.
 
 use std::fs;
 use std::path::PathBuf;
