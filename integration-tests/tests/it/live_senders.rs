@@ -1,6 +1,7 @@
 //! Promise: the public SDKs of Node, Java and Go, unmodified, push every type of profile they have, and what arrives has sane totals.
 //! (Python and Rust are in `real_clients.rs`.) Each runs a program of `clients/` until its functions are seen, and is skipped with a
 //! line where the SDK or its language cannot be had.
+#![expect(clippy::disallowed_methods, reason = "it waits for a real process")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
