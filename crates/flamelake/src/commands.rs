@@ -35,7 +35,7 @@ pub(crate) struct Commands {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Sends pprof files, plain or gzip.
+    /// Sends profiles of any format that a server takes.
     Push(push::Push),
     /// Copies the profiles of another server that speaks the Pyroscope API.
     Import(import::Import),

@@ -1,6 +1,6 @@
 //! A server and the commands that talk to it: start, push, look, stop.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -88,13 +88,70 @@ fn what_is_pushed_can_be_seen_before_and_after_a_restart() {
     let server = Server::start(&data);
     assert_eq!(server.run(&["query", "types"]), "");
     server.run(&["push", file, "--label", "service_name=shop", "--now"]);
-    assert_eq!(server.run(&["push", file, file, "--label", "service_name=shop", "--now"]), "pushed 2 profiles\n");
+    let each = format!("pushed {file} (pprof)\n");
+    let both = server.run(&["push", file, file, "--label", "service_name=shop", "--now"]);
+    assert_eq!(both, format!("{each}{each}pushed 2 profiles\n"));
     check(&server, folder.path());
     server.stop();
 
     let server = Server::start(&data);
     check(&server, folder.path());
     server.stop();
+}
+
+const SPEEDSCOPE: &str = r#"{"$schema":"https://www.speedscope.app/file-format-schema.json","shared":{"frames":[{"name":"in_speedscope"}]},
+"profiles":[{"type":"sampled","name":"p","unit":"none","startValue":0,"endValue":3,"samples":[[0]],"weights":[3]}]}"#;
+const OTLP: &str = r#"{"resourceProfiles":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"otlp"}}]},
+"scopeProfiles":[{"profiles":[{"sampleType":{"typeStrindex":1,"unitStrindex":2},"periodType":{"typeStrindex":3,"unitStrindex":4},
+"period":"10000000","samples":[{"stackIndex":1,"values":["5"]}]}]}]}],"dictionary":{"mappingTable":[{}],"linkTable":[{}],
+"stringTable":["","samples","count","cpu","nanoseconds","in_otlp"],"functionTable":[{},{"nameStrindex":5}],"attributeTable":[{}],
+"locationTable":[{},{"lines":[{"functionIndex":1}]}],"stackTable":[{},{"locationIndices":[1]}]}}"#;
+
+#[test]
+fn each_format_is_recognised_and_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    for (name, body, format) in [
+        ("folded", "main;in_folded 3\n".as_bytes(), "folded"),
+        ("lines", b"main;in_lines\n", "lines"),
+        ("tree", b"\x00\x00\x01\x07in_tree\x05\x00", "tree"),
+        ("trie", b"\x00\x00\x01\x0cmain;in_trie\x05\x00", "trie"),
+        ("speedscope", SPEEDSCOPE.as_bytes(), "speedscope"),
+        ("otlp", OTLP.as_bytes(), "otlp-json"),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, body).unwrap();
+        let file = file.to_str().unwrap();
+        let label = format!("--label=service_name={name}");
+        let said = if name == "otlp" { server.run(&["push", file]) } else { server.run(&["push", file, &label]) };
+        assert_eq!(said, format!("pushed {file} ({format})\n"));
+        let top = server.run(&["query", "top", "--query", &format!("{{service_name=\"{name}\"}}")]);
+        assert!(top.contains(&format!("in_{name}")), "{name}: {top}");
+    }
+    standard_input(&server);
+    server.stop();
+}
+
+/// A pipe, its format forced; what is no profile is an error that says what to do.
+fn standard_input(server: &Server) {
+    let push = |arguments: &[&str], input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flamelake"));
+        command.args(["push", "-", "--url", &server.url]).args(arguments).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let done = (Some(0), "pushed standard input (pprof)\n".to_owned());
+    assert_eq!(push(&["--label=service_name=piped", "--now"], &profile()), done);
+    let done = (Some(0), "pushed standard input (lines)\n".to_owned());
+    assert_eq!(push(&["--label=service_name=piped", "--format=lines", "--kind=wall"], b"main;x 3\n"), done);
+    let (code, said) = push(&[], b"\x07\x07");
+    assert!(code == Some(1) && said.contains("say which with --format"), "{code:?} {said}");
+    let (code, said) = push(&["--format=jfr", "--label=service_name=a"], b"main;x 3\n");
+    assert!(code == Some(1) && said.contains("as jfr"), "{code:?} {said}");
+    assert_eq!(push(&["--format=none"], b"").0, Some(2), "wrong usage");
 }
 
 fn check(server: &Server, folder: &Path) {
@@ -217,7 +274,7 @@ fn refusals_are_told() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(push("http://127.0.0.1:1").contains("this is no pprof profile"));
+    assert!(push("http://127.0.0.1:1").contains("this is no profile of a known format"));
     std::fs::write(&file, profile()).unwrap();
     let text = push("http://127.0.0.1:1");
     assert!(text.contains("cannot reach http://127.0.0.1:1") && text.contains("--url"), "{text}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
 use prost::Message;
 use reqwest::header;
 use serde::Deserialize;
@@ -101,7 +102,7 @@ impl Client {
     }
 
     /// The same with bytes.
-    pub(super) async fn call_raw(&self, method: &str, body: Vec<u8>) -> Result<bytes::Bytes, CallError> {
+    pub(super) async fn call_raw(&self, method: &str, body: Vec<u8>) -> Result<Bytes, CallError> {
         let mut request = self
             .http
             .post(format!("{}/{method}", self.base))
@@ -120,6 +121,23 @@ impl Client {
         let bytes = response.bytes().await.with_context(|| format!("{}: the answer broke off", self.base))?;
         match serde_json::from_slice::<ServerError>(&bytes) {
             _ if status.is_success() && is_proto => Ok(bytes),
+            Ok(ServerError { code, message }) => Err(CallError::Refused { code, message }),
+            Err(_) => Err(anyhow!("{} answers {status}: is it Flamelake's public port?", self.base).into()),
+        }
+    }
+
+    /// Posts a body of any kind; a refusal is told as that of a call.
+    pub(super) async fn post_body(&self, path: &str, content_type: &str, body: Bytes) -> Result<Bytes, CallError> {
+        let mut request =
+            self.http.post(format!("{}/{path}", self.base)).header(header::CONTENT_TYPE, content_type).body(body);
+        if let Some(tenant) = &self.tenant {
+            request = request.header("x-scope-orgid", tenant);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let bytes = response.bytes().await.with_context(|| format!("{}: the answer broke off", self.base))?;
+        match serde_json::from_slice::<ServerError>(&bytes) {
+            _ if status.is_success() => Ok(bytes),
             Ok(ServerError { code, message }) => Err(CallError::Refused { code, message }),
             Err(_) => Err(anyhow!("{} answers {status}: is it Flamelake's public port?", self.base).into()),
         }
