@@ -1,5 +1,6 @@
 //! `POST /ingest` (contract `ingest.md` section 4): the body becomes a batch, as the message of `Push` does; the same path takes it on.
 
+mod discarded;
 pub(crate) mod multipart;
 pub(crate) mod query;
 
@@ -23,10 +24,12 @@ use crate::decode::{
 };
 use crate::error::Reason;
 use crate::http::query::Format;
+use crate::refusals::Discarded;
 use crate::{Distributor, PushBatch, PushSeries};
 
-/// The routes of `/ingest` for the public port.
+/// The routes of `/ingest` and `/api/v1/discarded` for the public port.
 pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
+    let discarded = discarded::route(Arc::clone(&distributor), tenancy);
     let handler = any(move |request: Request| {
         let distributor = Arc::clone(&distributor);
         async move {
@@ -36,7 +39,7 @@ pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
             }
         }
     });
-    Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler)
+    Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler).merge(discarded)
 }
 
 /// Of a body that is too large, read only to be able to answer.
@@ -48,6 +51,8 @@ struct Denied {
     reason: Reason,
     message: String,
     bytes: u64,
+    /// The application's name, once it is known.
+    service: String,
 }
 
 impl Distributor {
@@ -67,7 +72,13 @@ impl Distributor {
                 let bytes = body.len() as u64;
                 self.denied(
                     tenant,
-                    Denied { status: StatusCode::BAD_REQUEST, reason: Reason::InvalidLabels, message, bytes },
+                    Denied {
+                        status: StatusCode::BAD_REQUEST,
+                        reason: Reason::InvalidLabels,
+                        message,
+                        bytes,
+                        service: String::new(),
+                    },
                 )
             })?;
         let batch = self.decoded(tenant, source, format, content_type, body, &limits).await?;
@@ -93,10 +104,12 @@ impl Distributor {
     ) -> Result<PushBatch, HttpError> {
         let bytes = body.len() as u64;
         let _inflight = self.inflight.reserve(tenant, bytes).map_err(|_| {
-            self.metrics.discarded(tenant, Reason::InflightBytes, 1, bytes);
             let text = "too many bytes of profiles are in work (distributor.inflight-bytes-max); try again";
+            let (reason, service) = (Reason::InflightBytes, &source.app.app[..]);
+            self.metrics.discarded(tenant, Discarded { reason, profiles: 1, bytes, service, message: text });
             HttpError::from(StatusError::new(ErrorCode::ResourceExhausted, text))
         })?;
+        let service = source.app.app.clone();
         let (content_type, limits) = (content_type.to_owned(), DecodeLimits::from(limits));
         let work = move || decode(&body, &content_type, format, &source, limits);
         self.workers.decode(tenant, bytes, work).await?.map(|series| PushBatch { series }).map_err(|refused| {
@@ -104,7 +117,8 @@ impl Distributor {
                 Refused::UnknownType(_) | Refused::Limit { .. } if format.is_text() => StatusCode::BAD_REQUEST,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
-            self.denied(tenant, Denied { status, reason: refused.reason(), message: refused.to_string(), bytes })
+            let (reason, message) = (refused.reason(), refused.to_string());
+            self.denied(tenant, Denied { status, reason, message, bytes, service })
         })
     }
 
@@ -121,7 +135,7 @@ impl Distributor {
         let too_large = |bytes: u64| {
             let message = format!("the request body is larger than {max} bytes (ingestion_body_limit_mb)");
             let (status, reason) = (StatusCode::PAYLOAD_TOO_LARGE, Reason::BodySizeLimitExceeded);
-            self.denied(tenant, Denied { status, reason, message, bytes })
+            self.denied(tenant, Denied { status, reason, message, bytes, service: String::new() })
         };
         let said = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         if let Some(said) = said.filter(|said| *said > max) {
@@ -146,8 +160,9 @@ impl Distributor {
     }
 
     fn denied(&self, tenant: &TenantId, denied: Denied) -> HttpError {
-        self.metrics.discarded(tenant, denied.reason, 1, denied.bytes);
-        HttpError::new(denied.status, denied.message)
+        let Denied { status, reason, message, bytes, service } = denied;
+        self.metrics.discarded(tenant, Discarded { reason, profiles: 1, bytes, service: &service, message: &message });
+        HttpError::new(status, message)
     }
 }
 

@@ -23,6 +23,7 @@ mod active_series;
 mod inflight;
 mod config;
 mod metrics;
+mod refusals;
 mod error;
 
 pub use batch::{PushBatch, PushSeries, RawProfile};

@@ -1,9 +1,11 @@
 //! What the distributor counts.
 
+use std::sync::Arc;
+
 use flamelake_model::TenantId;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::error::Reason;
+use crate::refusals::{Discarded, Refusals};
 
 /// Counters a tenant. A profile is one pprof message; bytes are uncompressed, with labels, unless the name says otherwise.
 #[derive(Clone, Debug)]
@@ -14,11 +16,13 @@ pub(crate) struct Metrics {
     discarded_profiles: IntCounterVec,
     discarded_bytes: IntCounterVec,
     pub(crate) inflight_bytes: IntGauge,
+    /// What stands behind the counts of discarded profiles.
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Metrics {
     /// Registers all; fails if a name is taken.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(registry: &Registry, refusals: Refusals) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(counter.clone()))?;
@@ -56,6 +60,7 @@ impl Metrics {
                 &["tenant", "reason"],
             )?,
             inflight_bytes,
+            refusals: Arc::new(refusals),
         })
     }
 
@@ -68,9 +73,11 @@ impl Metrics {
         self.received_samples.with_label_values(&[tenant.as_str()]).inc_by(samples);
     }
 
-    pub(crate) fn discarded(&self, tenant: &TenantId, reason: Reason, profiles: u64, bytes: u64) {
-        let labels = [tenant.as_str(), reason.name()];
-        self.discarded_profiles.with_label_values(&labels).inc_by(profiles);
-        self.discarded_bytes.with_label_values(&labels).inc_by(bytes);
+    /// Counts and remembers.
+    pub(crate) fn discarded(&self, tenant: &TenantId, refused: Discarded<'_>) {
+        let labels = [tenant.as_str(), refused.reason.name()];
+        self.discarded_profiles.with_label_values(&labels).inc_by(refused.profiles);
+        self.discarded_bytes.with_label_values(&labels).inc_by(refused.bytes);
+        self.refusals.add(tenant, refused);
     }
 }

@@ -21,6 +21,7 @@ use crate::limits::PushLimits;
 use crate::metrics::Metrics;
 use crate::profile_id::Sent;
 use crate::rate_limit::{RateLimiter, binary_units};
+use crate::refusals;
 use crate::relabel::PushRules;
 use crate::service_version::ServiceVersion;
 
@@ -195,7 +196,9 @@ impl Tools {
         prepared.map_err(|Refused { error, bytes }| {
             // Profiles that are too large together are counted once, with their request.
             if let Some(reason) = error.reason().filter(|reason| *reason != Reason::BodySizeLimitExceeded) {
-                self.metrics.discarded(&request.tenant, reason, 1, bytes);
+                let (service, message) = (refusals::service(&job.labels), error.to_string());
+                let refused = refusals::Discarded { reason, profiles: 1, bytes, service, message: &message };
+                self.metrics.discarded(&request.tenant, refused);
             }
             error
         })
@@ -234,7 +237,14 @@ impl Tools {
         }
         let bytes = (labels::bytes(labels) + stats.uncompressed_bytes) as u64;
         let dropped = |series: u64, bytes: u64| {
-            self.metrics.discarded(&request.tenant, Reason::DroppedByRelabelRules, series, bytes);
+            let refused = refusals::Discarded {
+                reason: Reason::DroppedByRelabelRules,
+                profiles: series,
+                bytes,
+                service: refusals::service(labels),
+                message: "a relabelling rule of the tenant drops it",
+            };
+            self.metrics.discarded(&request.tenant, refused);
         };
         if !drop_types(decoder, labels, &request.rules) {
             dropped(1, bytes);

@@ -16,12 +16,18 @@ use crate::error::{PushError, Reason};
 use crate::inflight::Reservation;
 use crate::labels;
 use crate::prepare::{Job, Prepared, Request};
+use crate::refusals::{self, Discarded};
 use crate::relabel::PushRules;
 use crate::route::told;
 use crate::{Distributor, PushBatch};
 
 /// The text of all errors of a request; what is beyond is counted.
 const ERRORS_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// The service of a request, as far as there is one.
+fn service_of(jobs: &[Job]) -> &str {
+    jobs.first().map_or("", |job| refusals::service(&job.labels))
+}
 
 /// How one profile ended.
 type Outcome = Result<(), PushError>;
@@ -59,7 +65,8 @@ impl Distributor {
         let prepared = self.prepare(&request, jobs, limits.push_max_concurrency).await;
         if let Some(error) = request.too_large() {
             let (profiles, bytes) = request.seen();
-            self.metrics.discarded(tenant, Reason::BodySizeLimitExceeded, profiles, bytes);
+            let (reason, message) = (Reason::BodySizeLimitExceeded, error.to_string());
+            self.metrics.discarded(tenant, Discarded { reason, profiles, bytes, service: "", message: &message });
             return Err(StatusError::from_coded(&error));
         }
         let outcomes = self.store(tenant, prepared).await;
@@ -70,13 +77,15 @@ impl Distributor {
     fn reserve(&self, request: &Request, jobs: &[Job]) -> Result<Reservation, StatusError> {
         let bytes = jobs.iter().map(|job| request.bytes_estimate(&job.pprof)).sum();
         self.inflight.reserve(request.tenant(), bytes).map_err(|used| {
-            self.metrics.discarded(request.tenant(), Reason::InflightBytes, jobs.len() as u64, bytes);
             let max = self.config.inflight_bytes_max;
             let message = format!(
                 "{used} bytes of profiles are in work and {bytes} more would pass {} (distributor.inflight-bytes-max); try again",
                 max.0
             );
-            StatusError::from_coded(&PushError::Rejected { reason: Reason::InflightBytes, message })
+            let (reason, profiles) = (Reason::InflightBytes, jobs.len() as u64);
+            let refused = Discarded { reason, profiles, bytes, service: service_of(jobs), message: &message };
+            self.metrics.discarded(request.tenant(), refused);
+            StatusError::from_coded(&PushError::Rejected { reason, message })
         })
     }
 

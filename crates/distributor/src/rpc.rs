@@ -5,8 +5,11 @@ use std::sync::Arc;
 use flamelake_api::push::v1::{PushRequest, PushResponse};
 use flamelake_model::StatusError;
 use flamelake_rpc::{Idempotent, RequestContext, RpcRouter};
+use prost::Message as _;
 
+use crate::error::Reason;
 use crate::otlp::{self, ExportResponse, PartialSuccess, RawExport};
+use crate::refusals::Discarded;
 use crate::{Distributor, PushBatch, PushSeries, RawProfile};
 
 const PUSH: &str = "/push.v1.PusherService/Push";
@@ -47,8 +50,13 @@ async fn export(
 ) -> Result<ExportResponse, StatusError> {
     let tenant = context.tenants.single()?;
     let now_ns = distributor.clock.unix_nanos();
+    let bytes = request.encoded_len() as u64;
     let batch = tokio::task::spawn_blocking(move || otlp::batch(&request, now_ns)).await;
-    let batch = batch.map_err(|_| StatusError::internal("the conversion of OTLP profiles ended early"))??;
+    let batch = batch.map_err(|_| StatusError::internal("the conversion of OTLP profiles ended early"))?;
+    let batch = batch.inspect_err(|error| {
+        let (reason, message) = (Reason::MalformedProfile, &error.message[..]);
+        distributor.metrics.discarded(tenant, Discarded { reason, profiles: 1, bytes, service: "", message });
+    })?;
     if batch.series.is_empty() {
         return Ok(ExportResponse::default());
     }

@@ -13,6 +13,7 @@ use crate::inflight::InflightBytes;
 use crate::metrics::Metrics;
 use crate::prepare::Workers;
 use crate::rate_limit::RateLimiter;
+use crate::refusals::Refusals;
 use crate::relabel;
 
 /// Counts the distributors that share a tenant's rate now; 0 counts as one.
@@ -69,7 +70,7 @@ impl Distributor {
     /// Builds it; fails only if its metrics are registered already.
     pub fn new(config: DistributorConfig, deps: DistributorDeps) -> Result<Arc<Self>, prometheus::Error> {
         let DistributorDeps { clock, limits, ingester, distributors, registry } = deps;
-        let metrics = Metrics::register(&registry)?;
+        let metrics = Metrics::register(&registry, Refusals::new(Arc::clone(&clock)))?;
         let workers = Workers::new(
             config.decode_threads,
             RateLimiter::new(Arc::clone(&clock), distributors),

@@ -3,7 +3,7 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 37] = [
+const PATHS: [(&str, Access); 38] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
@@ -35,6 +35,7 @@ const PATHS: [(&str, Access); 37] = [
     ("/push.v1.PusherService/", PUSH),
     ("/pyroscope/ingest", PUSH),
     ("/v1development/profiles", PUSH),
+    ("/api/v1/discarded", QUERY),
     ("/adhocprofiles.v1.AdHocProfileService/", QUERY),
     ("/debuginfo.v1alpha1.DebuginfoService/ListDebuginfo", QUERY),
     ("/pyroscope/", QUERY),
@@ -72,6 +73,7 @@ mod tests {
             ("/", Access::Open),
             ("/assets/x.js", Access::Open),
             ("/api/v1/delete", ADMIN),
+            ("/api/v1/discarded", QUERY),
             ("/ingest", PUSH),
             ("/pyroscope/ingest", PUSH),
             ("/pyroscope/render", QUERY),

@@ -10,7 +10,7 @@ use serde_json::json;
 /// In every text that the other tenant pushes.
 const SECRET: &str = "bravo";
 /// Plain routes that answer tenants.
-const ROUTES: [&str; 14] = [
+const ROUTES: [&str; 15] = [
     "/",
     "/ready",
     "/healthz",
@@ -19,6 +19,7 @@ const ROUTES: [&str; 14] = [
     "/ring",
     "/api/v1/status/config",
     "/api/v1/status/buildinfo",
+    "/api/v1/discarded",
     "/pyroscope/render?query=process_cpu:cpu:nanoseconds:cpu:nanoseconds{}&from=now-1h&until=now",
     "/pyroscope/render-diff?leftQuery=process_cpu:cpu:nanoseconds:cpu:nanoseconds{}&leftFrom=now-1h&rightQuery=process_cpu:cpu:nanoseconds:cpu:nanoseconds{}",
     "/pyroscope/label-names",
@@ -46,6 +47,14 @@ async fn no_method_and_no_route_tells_of_another_tenant() -> anyhow::Result<()> 
         if number == 0 {
             server.flush().await?;
         }
+    }
+    // Each has a refused profile, too.
+    for (client, word) in [(&a, "alpha"), (&b, SECRET)] {
+        let service = format!("{word}-refused");
+        let labels = [("__name__", "process_cpu"), ("service_name", service.as_str()), ("b\u{7f}ad", word)];
+        ensure!(push(client, &push_request(&labels, vec![(cpu_profile("main 1", 1), "")])).await?.is_err());
+        let told = client.get_text("/api/v1/discarded").await?;
+        ensure!(told.contains(&service) && told.matches("reason").count() == 1, "{told}");
     }
     let range = Range::around_now();
     let (mut answered, mut own) = (0, 0);
