@@ -180,6 +180,21 @@ fn text(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
+/// The profiles of a body as `/ingest` reads them, without a server: to measure.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_body(
+    query: &str,
+    content_type: &str,
+    body: &Bytes,
+    limits: &Limits,
+    now_ns: i64,
+) -> Result<Vec<PushSeries>, String> {
+    let (source, format) = query::parse(query, content_type, now_ns)?;
+    decode(body, content_type, format, &source, DecodeLimits::from(limits)).map_err(|refused| refused.to_string())
+}
+
 /// The body as series of pprof messages.
 fn decode(
     body: &Bytes,

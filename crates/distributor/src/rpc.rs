@@ -68,6 +68,15 @@ async fn export(
     Ok(ExportResponse { partial_success })
 }
 
+/// The profiles of an export, without a server: to measure.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_otlp(body: bytes::Bytes, now_ns: i64) -> Result<Vec<PushSeries>, String> {
+    let request = RawExport::decode(body).map_err(|error| error.to_string())?;
+    otlp::batch(&request, now_ns).map(|batch| batch.series).map_err(|error| error.message)
+}
+
 impl From<PushRequest> for PushBatch {
     /// Annotations are the server's own business: those of a client are dropped (contract `ingest.md` section 1).
     fn from(request: PushRequest) -> Self {
