@@ -1,6 +1,7 @@
 //! One binary for all tests of the system: linking everything once saves minutes. One file a promise; each starts processes of its own.
 
 mod admin;
+mod agent_retries;
 mod auth;
 mod bad_input;
 mod bad_store;
