@@ -24,7 +24,7 @@ use crate::config::ServerSettings;
 use crate::target::Roles;
 use crate::tls::Tls;
 use gate::Gate;
-pub(crate) use gate::Gated;
+pub(crate) use gate::{Gated, GatedAlone};
 pub(crate) use members::RingMembers;
 pub(crate) use note::member_service;
 pub(crate) use recovery::Recoverer;

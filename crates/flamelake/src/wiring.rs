@@ -22,7 +22,7 @@ use flamelake_store_gateway::{StoreGateway, StoreGatewayConfig, StoreGatewayDeps
 use prometheus::Registry;
 
 use crate::arbiter;
-use crate::cluster::{Cluster, Gated, member_service};
+use crate::cluster::{Cluster, Gated, GatedAlone, member_service};
 use crate::config::ServerSettings;
 use crate::limit_gauges;
 use crate::target::Roles;
@@ -169,10 +169,11 @@ impl Parts<'_> {
 
     /// Without etcd nobody else asks, so the door is always open.
     fn gated(&self, ingester: Arc<dyn IngesterApi>) -> Arc<dyn IngesterApi> {
+        let gate = self.cluster.gate();
         if !self.has_etcd() {
-            return ingester;
+            return Arc::new(GatedAlone { inner: ingester, gate });
         }
-        Arc::new(Gated { inner: ingester, gate: self.cluster.gate(), ring: self.cluster.handle() })
+        Arc::new(Gated { inner: ingester, gate, ring: self.cluster.handle() })
     }
 
     async fn local_cache(&self) -> anyhow::Result<Option<LocalCache>> {

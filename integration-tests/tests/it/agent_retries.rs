@@ -68,3 +68,13 @@ async fn limits_of_a_profile_are_dropped_and_those_of_a_moment_retried() -> anyh
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_read_only_server_is_asked_again() -> anyhow::Result<()> {
+    let server = Server::start(ServerOptions::new()).await?;
+    let route = "/ingester/prepare-instance-ring-downscale";
+    ensure!(server.client().post_status(route).await? == 200);
+    let code = code(&server, &good()).await?;
+    ensure!(code == "unavailable" && RETRIED.contains(&code.as_str()), "{code}");
+    Ok(())
+}

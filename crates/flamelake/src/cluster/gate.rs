@@ -51,6 +51,36 @@ impl Gate {
     }
 }
 
+/// The same for a process without a ring: nobody else takes what it refuses, so clients shall come again. It joins and leaves with its ports.
+pub(crate) struct GatedAlone {
+    pub(crate) inner: Arc<dyn IngesterApi>,
+    pub(crate) gate: Gate,
+}
+
+#[async_trait]
+impl IngesterApi for GatedAlone {
+    async fn append(&self, request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
+        match self.gate.read_only_since_ms() {
+            Some(_) => {
+                Err(StatusError::unavailable("this server is read-only: an operator wants no new profiles here"))
+            }
+            None => self.inner.append(request).await,
+        }
+    }
+
+    async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
+        self.inner.query(request).await
+    }
+
+    async fn flush(&self, tenant: Option<TenantId>) -> Result<(), StatusError> {
+        self.inner.flush(tenant).await
+    }
+
+    async fn purge_log(&self) -> Result<(), StatusError> {
+        self.inner.purge_log().await
+    }
+}
+
 /// See the module.
 pub(crate) struct Gated {
     pub(crate) inner: Arc<dyn IngesterApi>,
@@ -107,6 +137,21 @@ mod tests {
         async fn flush(&self, _: Option<TenantId>) -> Result<(), StatusError> {
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn a_process_without_a_ring_can_be_read_only_too() {
+        let gate = Gate::default();
+        let gated = GatedAlone { inner: Arc::new(Stores), gate: gate.clone() };
+        let append = || {
+            let frames = vec![bytes::Bytes::new()];
+            gated.append(AppendRequest { tenant: TenantId::anonymous(), frames, spread: Vec::new() })
+        };
+        assert_eq!(append().await.unwrap().len(), 1);
+        gate.set_read_only(Some(1));
+        assert_eq!(append().await.unwrap_err().code, ErrorCode::Unavailable);
+        gate.set_read_only(None);
+        assert_eq!(append().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
