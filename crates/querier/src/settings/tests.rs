@@ -1,3 +1,5 @@
+//! What is set is there, for its tenant alone, whoever sets at the same time.
+
 use std::sync::Arc;
 
 use flamelake_object_storage::faulty::{Fault, Faults, FaultyStore, Operation};
