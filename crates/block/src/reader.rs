@@ -297,6 +297,16 @@ impl BlockReader {
         Ok(())
     }
 
+    /// Whether samples of a partition may have spans or traces.
+    pub async fn has_ids(&self, part: u16) -> Result<bool, ReadError> {
+        let rows = self.rows(part, Table::Samples)?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let table = self.table(Table::Samples).await?;
+        Ok(["span_id", "trace_id"].iter().any(|column| table.has_values(column, std::slice::from_ref(&rows))))
+    }
+
     /// Symbols of a partition; decoded once per detail and kept.
     pub async fn symbols(&self, part: u16, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, ReadError> {
         let kept = self.kept(part)?;
@@ -497,7 +507,12 @@ impl BlockReader {
     ) -> Result<Samples, ReadError> {
         let stacks = self.rows(part, Table::Stacks)?;
         let stack_count = u32::try_from(stacks.end - stacks.start).unwrap_or(u32::MAX);
-        let read = self.table(table).await?.read(&column_names(columns), rows).await?;
+        let table = self.table(table).await?;
+        let columns = SampleColumns {
+            spans: columns.spans && table.has_values("span_id", rows),
+            traces: columns.traces && table.has_values("trace_id", rows),
+        };
+        let read = table.read(&column_names(columns), rows).await?;
         Samples::decode(&read, columns, stack_count)
     }
 

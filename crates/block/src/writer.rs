@@ -1,5 +1,11 @@
 //! Rows to block files, one partition at a time.
 
+mod column;
+mod exact;
+mod numbers;
+mod pages;
+mod run_pages;
+mod spool;
 mod preorder;
 mod symbols;
 mod rows;
@@ -13,7 +19,8 @@ use flamelake_model::{Coded, ErrorCode, TenantId, label_name};
 
 use self::rollups::RollupWriter;
 use self::rows::SeriesWriter;
-use self::symbols::{UsedSymbols, batch};
+pub use self::spool::PART_BYTES;
+use self::symbols::UsedSymbols;
 use self::table_writer::TableWriter;
 use crate::meta::{BlockMeta, LogRange, META_FILE, PartitionMeta, PartitionTables, RowRange, Ulid, VERSION};
 use crate::rows::PartitionRows;
@@ -39,7 +46,7 @@ pub struct BlockIdentity {
 pub struct FinishedBlock {
     /// What `block.json` says.
     pub meta: BlockMeta,
-    /// (file name, bytes), in upload order.
+    /// (file name, bytes), in upload order; of a file whose parts were [taken](BlockWriter::take_parts) the rest.
     pub files: Vec<(String, Bytes)>,
 }
 
@@ -97,8 +104,8 @@ pub fn block_folder(tenant: &TenantId, ulid: Ulid) -> String {
     format!("tenants/{tenant}/blocks/{ulid}/")
 }
 
-/// A block being written, for callers whose partitions come one after the other: [`write_block`] in steps. Holds the encoded files in
-/// memory. After an error it is of no use.
+/// A block being written, for callers whose partitions come one after the other: [`write_block`] in steps. Holds in memory what is encoded
+/// and not taken. After an error it is of no use.
 pub struct BlockWriter {
     block: Ulid,
     /// In order of [`TABLES`], then [`OPTIONAL_TABLES`] if there are rollups.
@@ -186,8 +193,8 @@ impl BlockWriter {
         ];
         for (table, columns) in columns {
             self.on_table(table, |writer| {
-                writer.start_partition(columns[0].len() as u64)?;
-                writer.append(batch(writer.schema(), columns)?)
+                writer.start_partition(columns[0].rows() as u64)?;
+                writer.append(columns)
             })?;
         }
         Ok(())
@@ -208,20 +215,20 @@ impl BlockWriter {
             let mut failed = Ok(());
             rows.write(series, used, &mut |columns| {
                 if failed.is_ok() {
-                    failed = self.on_table(Table::Samples, |table| table.append(batch(table.schema(), columns)?));
+                    failed = self.on_table(Table::Samples, |table| table.append(columns));
                 }
             });
             failed?;
         }
         if let Some(rollups) = rows.take_rollups() {
             let (rollups, samples) = rollups.finish(part);
-            self.on_table(Table::RollupSamples, |table| table.append(batch(table.schema(), samples)?))?;
-            self.on_table(Table::Rollups, |table| table.append(batch(table.schema(), rollups)?))?;
+            self.on_table(Table::RollupSamples, |table| table.append(samples))?;
+            self.on_table(Table::Rollups, |table| table.append(rollups))?;
         }
         let (last_samples, profiles, series) = rows.finish();
-        self.on_table(Table::Samples, |table| table.append(batch(table.schema(), last_samples)?))?;
-        self.on_table(Table::Profiles, |table| table.append(batch(table.schema(), profiles.columns)?))?;
-        self.on_table(Table::Series, |table| table.append(batch(table.schema(), series.columns)?))?;
+        self.on_table(Table::Samples, |table| table.append(last_samples))?;
+        self.on_table(Table::Profiles, |table| table.append(profiles.columns))?;
+        self.on_table(Table::Series, |table| table.append(series.columns))?;
         Ok(PartitionMeta {
             part,
             service_name: series.service_name,
@@ -233,6 +240,15 @@ impl BlockWriter {
             samples: profiles.samples,
             tables: PartitionTables::default(),
         })
+    }
+
+    /// What can be stored already: (file name, the next [`PART_BYTES`] of it).
+    pub fn take_parts(&mut self) -> Vec<(String, Bytes)> {
+        let of_table = |writer: &mut TableWriter| {
+            let name = writer.table().file_name();
+            writer.take_parts().into_iter().map(move |part| (name.clone(), part))
+        };
+        self.tables.iter_mut().flat_map(of_table).collect()
     }
 
     /// The files. `identity` must bear the id that the writer began with.

@@ -22,12 +22,12 @@ const GROWTH_BYTES_MAX: usize = 512 << 20;
 fn small_block() -> FinishedBlock {
     let shape = Shape { series: 2, profiles: 3, samples: 6, spans: true };
     let mut writer = BlockWriter::new(ULID).unwrap().with_rollups().unwrap();
-    for mut rows in [partition("a", 1, shape), partition("b", 2, Shape { spans: false, profiles: 9, ..shape })] {
+    for mut rows in [partition("a", 1, shape), partition("b", 2, Shape { spans: false, profiles: 40, ..shape })] {
         // So few stacks that sums save rows.
-        let stacks = rows.symbols.stack_count().min(3);
+        let stacks = rows.symbols.stack_count().min(2);
         for series in &mut rows.series {
             series.stacks.iter_mut().for_each(|stack| *stack %= stacks);
-            series.values.iter_mut().for_each(|value| *value = value.unsigned_abs().max(1) as i64);
+            series.values.iter_mut().for_each(|value| *value = (value.unsigned_abs() % 1000 + 1) as i64);
         }
         writer.write_partition(rows).unwrap();
     }

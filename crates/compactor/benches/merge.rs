@@ -1,4 +1,5 @@
-//! What a merge costs: CPU time a sample (read, merged, encoded, stored) and peak memory, for blocks of one size and of ten times that.
+//! What a merge costs: CPU time a sample (read, merged, encoded, stored) and peak memory, for blocks of one size and of ten times that: once
+//! because there are ten times as many services, once because the one service sent ten times as much.
 //!
 //! Each size runs in a process of its own (this program again), so that its memory is its own; blocks lie in a folder.
 #![expect(clippy::print_stdout, reason = "a table is what it is for")]
@@ -60,7 +61,7 @@ impl IngesterApi for NoIngester {
 }
 
 /// Stacks by a power law; one in twenty is of this block alone.
-fn partition(number: u64, profiles: usize) -> PartitionRows {
+fn partition(service: usize, number: u64, profiles: usize) -> PartitionRows {
     let mut names = StdRng::seed_from_u64(0);
     let mut frame = FrameBuilder::cpu("bench").group(&[]);
     for stack in 0..STACKS {
@@ -74,7 +75,7 @@ fn partition(number: u64, profiles: usize) -> PartitionRows {
     table.intern(&frame.build(), &mut stacks);
     let mut random = StdRng::seed_from_u64(number);
     let series = (0..SERIES).map(|pod| series(pod, profiles, number, &stacks, &mut random)).collect();
-    PartitionRows { service_name: "bench".to_owned(), symbols: Arc::new(table.snapshot()), series }
+    PartitionRows { service_name: format!("bench{service}"), symbols: Arc::new(table.snapshot()), series }
 }
 
 fn series(pod: usize, profiles: usize, block: u64, stacks: &[u32], random: &mut StdRng) -> SeriesRows {
@@ -109,7 +110,7 @@ fn catalog(bucket: &Bucket) -> Arc<CatalogStore> {
     Arc::new(CatalogStore::new(bucket.clone(), clock, config, &Registry::new()))
 }
 
-async fn prepare(folder: &Path, profiles: usize) {
+async fn prepare(folder: &Path, services: usize, profiles: usize) {
     let (bucket, tenant) = (bucket(folder), TenantId::anonymous());
     let catalog = catalog(&bucket);
     for number in 1..=BLOCKS {
@@ -122,7 +123,8 @@ async fn prepare(folder: &Path, profiles: usize) {
             log_ranges: vec![range.clone()],
             sources: Vec::new(),
         };
-        let block = write_block(identity, std::iter::once(partition(number, profiles))).expect("rows are valid");
+        let block = write_block(identity, (0..services).map(|service| partition(service, number, profiles)))
+            .expect("rows are valid");
         for (name, bytes) in block.files {
             let key = format!("{}{name}", block_folder(&tenant, block.meta.ulid));
             bucket.put(&key, bytes).await.expect("the folder takes it");
@@ -172,10 +174,11 @@ fn peak_bytes() -> u64 {
     peak.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
-fn run(step: &str, folder: &Path, profiles: usize, allocator: &str) -> String {
+fn run(step: &str, folder: &Path, (services, profiles): (usize, usize), allocator: &str) -> String {
     let this = std::env::current_exe().expect("this program");
     let mut command = Command::new(this);
-    command.args([step, &folder.display().to_string(), &profiles.to_string()]).env("_RJEM_MALLOC_CONF", allocator);
+    command.args([step, &folder.display().to_string(), &services.to_string(), &profiles.to_string()]);
+    command.env("_RJEM_MALLOC_CONF", allocator);
     let output = command.output().expect("this program runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -186,10 +189,11 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["prepare", folder, profiles] => {
-            runtime.block_on(prepare(Path::new(folder), profiles.parse().expect("a number")));
+        ["prepare", folder, services, profiles] => {
+            let [services, profiles] = [services, profiles].map(|number| number.parse().expect("a number"));
+            runtime.block_on(prepare(Path::new(folder), services, profiles));
         }
-        ["merge", folder, _] => {
+        ["merge", folder, ..] => {
             let (seconds, bytes) = runtime.block_on(merge(Path::new(folder)));
             println!("{seconds} {bytes}");
         }
@@ -199,15 +203,16 @@ fn main() {
 
 fn table() {
     println!(
-        "| samples merged | CPU a sample | CPU | peak memory in use | with what the allocator keeps |\n|---|---|---|---|---|"
+        "| services | samples merged | CPU a sample | CPU | peak memory in use | with what the allocator keeps |\n|---|---|---|---|---|---|"
     );
-    for profiles in [20, 200] {
-        let (seconds, kept) = measure(profiles, "");
+    for size in [(3, 40), (30, 40), (1, 400)] {
+        let (services, profiles) = size;
+        let (seconds, kept) = measure(size, "");
         // Pages that are free go back at once: what is left is in use.
-        let (_, used) = measure(profiles, "dirty_decay_ms:0,muzzy_decay_ms:0");
-        let samples = BLOCKS as usize * SERIES * SAMPLES * profiles;
+        let (_, used) = measure(size, "dirty_decay_ms:0,muzzy_decay_ms:0");
+        let samples = BLOCKS as usize * services * SERIES * SAMPLES * profiles;
         println!(
-            "| {} M | {:.0} ns | {seconds:.2} s | {:.0} MB | {:.0} MB |",
+            "| {services} | {} M | {:.0} ns | {seconds:.2} s | {:.0} MB | {:.0} MB |",
             samples / 1_000_000,
             seconds * 1e9 / samples as f64,
             used / 1e6,
@@ -217,10 +222,10 @@ fn table() {
 }
 
 /// CPU seconds and bytes of one merge.
-fn measure(profiles: usize, allocator: &str) -> (f64, f64) {
+fn measure(size: (usize, usize), allocator: &str) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a folder");
-    run("prepare", folder.path(), profiles, "");
-    let told = run("merge", folder.path(), profiles, allocator);
+    run("prepare", folder.path(), size, "");
+    let told = run("merge", folder.path(), size, allocator);
     let (seconds, bytes) = told.split_once(' ').expect("two numbers");
     (seconds.parse().expect("a number"), bytes.parse().expect("a number"))
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flamelake_block::meta::{BlockMeta, Ulid};
-use flamelake_block::writer::{FinishedBlock, block_folder};
 use flamelake_catalog::{CatalogState, Commit, CommitOutcome};
 use flamelake_model::TenantId;
 use tracing::{error, info, warn};
@@ -61,8 +60,8 @@ impl Compactor {
             rows_bytes_max: self.config.rows_bytes_max(),
             doomed: None,
         };
-        let Merged { block, counts } = merge(&self.deps.bucket, tenant, merge_job).await?;
-        self.upload(tenant, &block).await?;
+        let Merged { block, uploads, counts } = merge(&self.deps.bucket, tenant, merge_job).await?;
+        uploads.finish(&block).await?;
         let meta = Arc::new(block.meta);
         let commit = Commit { add: vec![Arc::clone(&meta)], remove: job.blocks.clone(), ..Commit::default() };
         match self.deps.catalog.commit(tenant, commit).await? {
@@ -84,17 +83,6 @@ impl Compactor {
             samples = counts.samples, duplicates = counts.duplicates, bytes_in, bytes = meta.bytes, seconds, "blocks merged"
         );
         Ok(true)
-    }
-
-    pub(crate) async fn upload(&self, tenant: &TenantId, block: &FinishedBlock) -> Result<(), MergeError> {
-        let folder = block_folder(tenant, block.meta.ulid);
-        for (file, bytes) in &block.files {
-            let key = format!("{folder}{file}");
-            if let Err(source) = self.deps.bucket.put(&key, bytes.clone()).await {
-                return Err(MergeError::Upload { key, source });
-            }
-        }
-        Ok(())
     }
 
     /// Sets aside what would fail the same way again; all else ends the tenant's round.

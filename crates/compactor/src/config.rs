@@ -21,7 +21,7 @@ flamelake_config::section! {
         "compactor.second-window" => pub second_window: Duration = Duration::from_secs(24 * 3600),
         /// A window is complete so long after its end: late profiles have mostly come by then.
         "compactor.window-grace" => pub window_grace: Duration = Duration::from_secs(30 * 60),
-        /// Memory of one merge: a quarter of it for the files of the result, a sixteenth for rows at hand (which are there up to three times: read, sorted, encoded). Blocks that together are larger than that quarter are not merged.
+        /// Memory of one merge: an eighth of it for rows at hand, the rest for what is known of all profiles and symbols of a service. Blocks that together are larger than a quarter of it are not merged.
         "compactor.memory-bytes-max" => pub memory_bytes_max: ByteSize = ByteSize(1 << 30),
         /// Deletes of one tenant that are not done; more are refused.
         "compactor.deletes-pending-max" => pub deletes_pending_max: usize = 100,
@@ -31,6 +31,6 @@ flamelake_config::section! {
 impl CompactorConfig {
     /// Rows that a merge has at hand: a service with more becomes several partitions.
     pub(crate) fn rows_bytes_max(&self) -> u64 {
-        self.memory_bytes_max.0 / 16
+        self.memory_bytes_max.0 / 8
     }
 }

@@ -1,11 +1,13 @@
 //! Several blocks to one, a partition at a time.
 //!
-//! In memory at once: what one service needs of all sources (index, symbols), its rows up to a bound, and the encoded files of the result. A service with
+//! In memory at once: what one service needs of all sources (index, symbols), its rows up to a bound, and what of the result is encoded but no full part of
+//! an upload yet. A service with
 //! more rows than the bound becomes several partitions, cut between series, and a series with more is cut in time. Symbols are merged by content; the block writer renumbers them in preorder.
 //! A profile that several sources hold (a retry that reached two ingesters) is stored once: same series, same profile id.
 
 mod rows;
 mod slices;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,24 +15,29 @@ use std::sync::Arc;
 use flamelake_block::meta::{LogRange, Ulid};
 use flamelake_block::reader::{BlockReader, SymbolDetail};
 use flamelake_block::rows::{PartitionRows, ProfileRow};
-use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock};
+use flamelake_block::writer::{BlockIdentity, BlockWriter, FinishedBlock, block_folder};
 use flamelake_model::{Labels, TenantId, TimeRange, TimestampNs};
 use flamelake_object_storage::Bucket;
 use flamelake_symbols::{SymbolSource, SymbolTable};
 
 use self::rows::RowsMerger;
 use self::slices::slices;
+use self::uploads::Uploads;
 use crate::delete::Doomed;
 use crate::error::MergeError;
 
-/// Memory of one sample and one profile at hand, all columns.
-const SAMPLE_BYTES: u64 = 40;
+/// Memory of a sample at hand: its stack and value, once read and once more on the way into the file.
+const SAMPLE_BYTES: u64 = 24;
+/// The same of a sample that may have a span and a trace.
+const SAMPLE_WITH_IDS_BYTES: u64 = 72;
+/// Memory of a profile at hand.
 const PROFILE_BYTES: u64 = 80;
 
-/// A merged block, not stored yet, and what was met on the way.
+/// A merged block, of which only full parts of large files are stored yet, and what was met on the way.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) block: FinishedBlock,
+    pub(crate) uploads: Uploads,
     pub(crate) counts: Counts,
 }
 
@@ -54,6 +61,15 @@ struct Input {
     part: u16,
     /// Ids in the merged symbols of its stacks; `None`: as they are.
     stacks: Option<Vec<u32>>,
+    /// Memory of one of its samples at hand.
+    sample_bytes: u64,
+}
+
+impl Input {
+    /// Memory of a profile and its samples.
+    fn row_bytes(&self, row: &ProfileRow) -> u64 {
+        PROFILE_BYTES + row_samples(row) * self.sample_bytes
+    }
 }
 
 /// One series of the result.
@@ -63,6 +79,7 @@ struct MergedSeries {
     /// (index into the inputs, series there).
     from: Vec<(usize, u32)>,
     bytes: u64,
+    samples: u64,
     /// Rows in this range go.
     doomed: Option<TimeRange>,
 }
@@ -73,9 +90,8 @@ impl MergedSeries {
     }
 }
 
-/// Memory of a profile and its samples.
-fn row_bytes(row: &ProfileRow) -> u64 {
-    PROFILE_BYTES + u64::from(row.samples_end.saturating_sub(row.samples_start)) * SAMPLE_BYTES
+fn row_samples(row: &ProfileRow) -> u64 {
+    u64::from(row.samples_end.saturating_sub(row.samples_start))
 }
 
 /// What to make of what.
@@ -92,8 +108,24 @@ pub(crate) struct MergeJob<'a> {
     pub(crate) doomed: Option<&'a Doomed>,
 }
 
-/// Reads the sources and encodes the result, which has no partition if no row is left; nothing is stored.
+/// Reads the sources and encodes the result, which has no partition if no row is left.
 pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>) -> Result<Merged, MergeError> {
+    let mut uploads = Uploads::new(bucket.clone(), block_folder(tenant, job.ulid));
+    match Box::pin(encode(bucket, tenant, job, &mut uploads)).await {
+        Ok((block, counts)) => Ok(Merged { block, uploads, counts }),
+        Err(error) => {
+            uploads.abort().await;
+            Err(error)
+        }
+    }
+}
+
+async fn encode(
+    bucket: &Bucket,
+    tenant: &TenantId,
+    job: MergeJob<'_>,
+    uploads: &mut Uploads,
+) -> Result<(FinishedBlock, Counts), MergeError> {
     let MergeJob { ulid, level, sources, rows_bytes_max, doomed } = job;
     let mut readers = Vec::with_capacity(sources.len());
     for block in sources {
@@ -103,11 +135,11 @@ pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>)
     let log_ranges = log_ranges(readers.iter().flat_map(|reader| reader.meta().log_ranges.iter()));
     let mut writer = BlockWriter::new(ulid)?.with_rollups()?;
     let mut counts = Counts::default();
-    for (service, mut inputs) in inputs_by_service(&readers) {
+    for (service, mut inputs) in inputs_by_service(&readers).await? {
         let symbols = merge_symbols(&readers, &mut inputs).await?;
         let series = all_series(&readers, &inputs, doomed).await?;
         for slice in slices(&readers, &inputs, series, rows_bytes_max).await? {
-            let mut series = RowsMerger::new(&readers, &inputs).rows(&slice, &mut counts).await?;
+            let mut series = RowsMerger::new(&readers, &inputs, rows_bytes_max).rows(&slice, &mut counts).await?;
             series.retain(|one| !one.profiles.is_empty());
             if series.is_empty() {
                 continue;
@@ -115,6 +147,7 @@ pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>)
             let rows = PartitionRows { service_name: service.clone(), symbols: Arc::clone(&symbols), series };
             let write = move || writer.write_partition(rows).map(|()| writer);
             writer = flamelake_runtime::spawn_blocking(write).await.map_err(|_| MergeError::WriterDied)??;
+            uploads.add(writer.take_parts()).await?;
         }
         for input in inputs {
             readers[input.source].forget(input.part);
@@ -123,19 +156,22 @@ pub(crate) async fn merge(bucket: &Bucket, tenant: &TenantId, job: MergeJob<'_>)
     let identity = BlockIdentity { ulid, tenant: tenant.clone(), level, log_ranges, sources: sources.to_vec() };
     let finish = move || writer.finish(identity);
     let block = flamelake_runtime::spawn_blocking(finish).await.map_err(|_| MergeError::WriterDied)??;
-    Ok(Merged { block, counts })
+    Ok((block, counts))
 }
 
 /// In order of service; of one service in order of sources.
-fn inputs_by_service(readers: &[BlockReader]) -> BTreeMap<String, Vec<Input>> {
+async fn inputs_by_service(readers: &[BlockReader]) -> Result<BTreeMap<String, Vec<Input>>, MergeError> {
     let mut services: BTreeMap<String, Vec<Input>> = BTreeMap::new();
     for (source, reader) in readers.iter().enumerate() {
         for partition in &reader.meta().partitions {
-            let input = Input { source, part: partition.part, stacks: None };
+            let has_ids = reader.has_ids(partition.part).await;
+            let has_ids = has_ids.map_err(|source| MergeError::Read { block: reader.meta().ulid, source })?;
+            let sample_bytes = if has_ids { SAMPLE_WITH_IDS_BYTES } else { SAMPLE_BYTES };
+            let input = Input { source, part: partition.part, stacks: None, sample_bytes };
             services.entry(partition.service_name.clone()).or_default().push(input);
         }
     }
-    services
+    Ok(services)
 }
 
 /// Symbols of all inputs, each of which learns its stacks' ids in them.
@@ -168,18 +204,21 @@ async fn all_series(
         let failed = |source| MergeError::Read { block: reader.meta().ulid, source };
         let entries = reader.series(input.part).await.map_err(failed)?;
         let ids: Vec<u32> = (0..entries.len() as u32).collect();
-        let mut bytes = vec![0_u64; entries.len()];
+        let mut sizes = vec![(0_u64, 0_u64); entries.len()];
         let mut measure = |series: u32, profiles: &[ProfileRow]| {
-            bytes[series as usize] += profiles.iter().map(row_bytes).sum::<u64>();
+            let (bytes, samples) = &mut sizes[series as usize];
+            *bytes += profiles.iter().map(|row| input.row_bytes(row)).sum::<u64>();
+            *samples += profiles.iter().map(row_samples).sum::<u64>();
         };
         reader
             .profiles(input.part, &ids, TimestampNs(i64::MIN), TimestampNs(i64::MAX), &mut measure)
             .await
             .map_err(failed)?;
-        for ((series, entry), bytes) in (0..).zip(entries.iter()).zip(bytes) {
+        for ((series, entry), (bytes, samples)) in (0..).zip(entries.iter()).zip(sizes) {
             let one = merged.entry(entry.labels.clone()).or_default();
             one.from.push((at, series));
             one.bytes += bytes;
+            one.samples += samples;
         }
     }
     let range = |labels: &Labels| doomed.filter(|doomed| doomed.takes_series(labels)).map(|doomed| doomed.range);

@@ -19,6 +19,7 @@ use crate::local_cache::LocalCache;
 use crate::metrics::Metrics;
 use crate::ranges;
 use crate::retry::{RetryPolicy, is_transient, with_timeout};
+use crate::upload::Upload;
 
 /// Objects in one listing; more is an error, so that memory stays bounded.
 const LIST_OBJECTS_MAX: usize = 2_000_000;
@@ -282,6 +283,13 @@ impl Bucket {
         Ok(())
     }
 
+    /// Begins an object that comes in parts, replacing any; nobody sees it before [`Upload::finish`]. Only for names that nobody else writes.
+    pub async fn upload(&self, key: &str) -> Result<Upload, StorageError> {
+        let path = self.path("upload", key)?;
+        let upload = self.request("upload", key, 0, || self.inner.store.put_multipart(&path)).await?;
+        Ok(Upload::new(self.clone(), key, upload))
+    }
+
     /// Writes an object unless the name is taken. An error leaves open whether it was written.
     pub async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<PutOutcome, StorageError> {
         if let Some(arbiter) = self.arbiter() {
@@ -368,7 +376,7 @@ impl Bucket {
         ObjectEntry { key, bytes: meta.size, last_modified_ms: meta.last_modified.timestamp_millis() }
     }
 
-    fn count_bytes(&self, direction: &str, bytes: usize) {
+    pub(crate) fn count_bytes(&self, direction: &str, bytes: usize) {
         self.inner.metrics.bytes.with_label_values(&[direction]).inc_by(bytes as u64);
     }
 
@@ -388,6 +396,22 @@ impl Bucket {
         let after = retry.hedge_after + Duration::from_secs(bytes >> 24);
         let count = || metrics.hedges.inc();
         self.request(operation, key, bytes, || hedged(clock, after, hedges, count, &attempt)).await
+    }
+
+    /// A request that cannot be made again.
+    pub(crate) async fn request_once<T>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        bytes: u64,
+        attempt: impl Future<Output = Result<T, object_store::Error>>,
+    ) -> Result<T, StorageError> {
+        let Inner { clock, retry, metrics, .. } = &*self.inner;
+        let started = clock.monotonic();
+        let result = with_timeout(clock, retry.timeout_for(bytes), operation, key, attempt).await;
+        let taken = clock.monotonic().saturating_sub(started).as_secs_f64();
+        metrics.requests.with_label_values(&[operation, outcome(&result)]).observe(taken);
+        result
     }
 
     /// One operation: attempts with timeouts and pauses, measured as a whole.

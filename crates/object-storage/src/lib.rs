@@ -5,6 +5,7 @@
 
 mod bucket;
 mod ranges;
+mod upload;
 mod retry;
 mod hedge;
 mod local_cache;
@@ -24,3 +25,4 @@ pub use config::{AzureConfig, FilesystemConfig, GcsConfig, S3Config, StorageConf
 pub use error::StorageError;
 pub use local_cache::{LocalCache, LocalCacheConfig};
 pub use retry::RetryPolicy;
+pub use upload::Upload;

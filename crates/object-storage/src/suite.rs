@@ -17,6 +17,7 @@ pub async fn run(bucket: &Bucket) {
     deletes(bucket).await;
     reads_ranges(bucket).await;
     takes_large_objects(bucket).await;
+    takes_parts(bucket).await;
     takes_any_tenant(bucket).await;
     bucket.probe_put_if_absent().await.unwrap();
     assert!(bucket.list("probe/").await.unwrap().is_empty(), "the probe leaves nothing");
@@ -81,6 +82,26 @@ async fn takes_large_objects(bucket: &Bucket) {
     bucket.put("big/1", bytes.clone()).await.unwrap();
     assert_eq!(bucket.get("big/1").await.unwrap(), bytes);
     assert_eq!(bucket.get_ranges("big/1", std::slice::from_ref(&(1..20_000_001))).await.unwrap()[0].len(), 20_000_000);
+}
+
+/// What is uploaded in parts is seen whole or not at all.
+async fn takes_parts(bucket: &Bucket) {
+    let part = |byte: u8, bytes: usize| Bytes::from(vec![byte; bytes]);
+    bucket.put("parts/1", part(0, 3)).await.unwrap();
+    let mut upload = bucket.upload("parts/1").await.unwrap();
+    let parts = [part(1, 5 << 20), part(2, 5 << 20), part(3, 10)];
+    for part in &parts {
+        upload.write(part.clone()).await.unwrap();
+    }
+    assert_eq!(bucket.get("parts/1").await.unwrap(), part(0, 3), "nothing is seen before the end");
+    upload.finish().await.unwrap();
+    assert_eq!(bucket.get("parts/1").await.unwrap(), parts.concat());
+    let mut upload = bucket.upload("parts/2").await.unwrap();
+    upload.write(part(4, 5 << 20)).await.unwrap();
+    upload.abort().await.unwrap();
+    assert_eq!(bucket.head("parts/2").await.unwrap(), None);
+    let keys: Vec<String> = bucket.list("parts/").await.unwrap().into_iter().map(|entry| entry.key).collect();
+    assert_eq!(keys, ["parts/1"]);
 }
 
 async fn takes_any_tenant(bucket: &Bucket) {

@@ -99,6 +99,20 @@ impl TableReader {
         Ok(Columns { reader: self, names, batches })
     }
 
+    /// Whether the footer leaves room for a value of this column in these rows.
+    pub(super) fn has_values(&self, column: &str, rows: &[Range<u64>]) -> bool {
+        let metadata = self.metadata.metadata();
+        let touched = |group: &usize| {
+            rows.iter().any(|range| range.start < self.group_starts[group + 1] && self.group_starts[*group] < range.end)
+        };
+        (0..metadata.num_row_groups()).filter(touched).any(|group| {
+            let mut chunks = metadata.row_group(group).columns().iter();
+            let chunk = chunks.find(|chunk| chunk.column_path().parts().first().is_some_and(|name| name == column));
+            let nulls = chunk.and_then(|chunk| Some((chunk.statistics()?.null_count_opt()?, chunk.num_values())));
+            nulls.is_none_or(|(nulls, values)| i64::try_from(nulls) != Ok(values))
+        })
+    }
+
     fn plan(&self, columns: &[&str], rows: &[Range<u64>]) -> Result<Plan, ParquetError> {
         let metadata = self.metadata.metadata();
         let schema = self.metadata.parquet_schema();

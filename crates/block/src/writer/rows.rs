@@ -1,14 +1,13 @@
 //! A partition's series, profiles and samples as columns.
 
-use std::sync::Arc;
-
 use arrow_array::builder::{FixedSizeBinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
-use arrow_array::{ArrayRef, Int64Array, StringArray, UInt32Array, UInt64Array, new_null_array};
-use arrow_schema::DataType;
+use arrow_array::{Int64Array, StringArray, UInt32Array, UInt64Array};
 use flamelake_model::{Labels, label_name};
 
-use super::rollups::{RollupWriter, Slot};
-use super::symbols::{UsedSymbols, part_column};
+use super::column::{Column, Run, part_column, push_run, values};
+use super::exact::ExactDivisor;
+use super::rollups::RollupWriter;
+use super::symbols::UsedSymbols;
 use crate::rows::{ProfileRow, SeriesRows};
 use crate::table::MAP_NAMES;
 
@@ -28,16 +27,12 @@ pub(super) struct SeriesWriter {
     /// (new stack, index) of one profile's samples, for sorting.
     order: Vec<u64>,
     rollups: Option<RollupWriter>,
-    /// What the rollups of one series are made of.
-    stacks: Vec<u32>,
-    values: Vec<i64>,
-    slots: Vec<Slot>,
 }
 
 #[derive(Default)]
 struct Samples {
-    series: Vec<u32>,
-    profile: Vec<u32>,
+    series: Vec<Run>,
+    profile: Vec<Run>,
     stack: Vec<u32>,
     value: Vec<i64>,
     /// 0 = none; empty if none so far.
@@ -48,7 +43,7 @@ struct Samples {
 
 #[derive(Default)]
 struct Profiles {
-    series: Vec<u32>,
+    series: Vec<Run>,
     rows: Vec<ProfileRow>,
     first_sample: Vec<u64>,
 }
@@ -67,7 +62,7 @@ struct Series {
 
 /// The columns of `profiles` and what the partition's meta says of them.
 pub(super) struct FinishedProfiles {
-    pub(super) columns: Vec<ArrayRef>,
+    pub(super) columns: Vec<Column>,
     pub(super) count: u64,
     pub(super) samples: u64,
     pub(super) min_time_ns: i64,
@@ -76,7 +71,7 @@ pub(super) struct FinishedProfiles {
 
 /// The columns of `series`.
 pub(super) struct FinishedSeries {
-    pub(super) columns: Vec<ArrayRef>,
+    pub(super) columns: Vec<Column>,
     pub(super) count: u64,
     pub(super) service_name: String,
 }
@@ -87,23 +82,20 @@ impl SeriesWriter {
             part,
             first_sample,
             samples_done: 0,
-            samples: Samples::default(),
+            samples: Samples::new(),
             profiles: Profiles::default(),
             series: Series::default(),
             service_name,
             order: Vec::new(),
             rollups,
-            stacks: Vec::new(),
-            values: Vec::new(),
-            slots: Vec::new(),
         }
     }
 
     /// Adds a series; `sink` takes columns of `samples` when enough have collected.
-    pub(super) fn write(&mut self, mut rows: SeriesRows, used: &UsedSymbols<'_>, sink: &mut dyn FnMut(Vec<ArrayRef>)) {
+    pub(super) fn write(&mut self, mut rows: SeriesRows, used: &UsedSymbols<'_>, sink: &mut dyn FnMut(Vec<Column>)) {
         rows.profiles.sort_by_key(|row| (row.time_ns, row.id));
         let scale = scale(&rows.values);
-        self.start_series(&rows, scale);
+        self.start_series(&rows, scale.get());
         for row in &rows.profiles {
             self.write_profile(row, &rows, scale, used);
             if self.samples.stack.len() >= BATCH_ROWS {
@@ -111,10 +103,7 @@ impl SeriesWriter {
             }
         }
         if let Some(rollups) = &mut self.rollups {
-            rollups.write(self.series.labels.len() as u32 - 1, scale, &self.slots, &self.stacks, &self.values);
-            self.slots.clear();
-            self.stacks.clear();
-            self.values.clear();
+            rollups.end_series(self.series.labels.len() as u32 - 1, scale.get());
         }
     }
 
@@ -135,34 +124,34 @@ impl SeriesWriter {
         series.scale.push(scale);
     }
 
-    fn write_profile(&mut self, row: &ProfileRow, rows: &SeriesRows, scale: i64, used: &UsedSymbols<'_>) {
+    fn write_profile(&mut self, row: &ProfileRow, rows: &SeriesRows, scale: ExactDivisor, used: &UsedSymbols<'_>) {
         let range = row.samples_start as usize..row.samples_end as usize;
         let series = self.series.labels.len() as u32 - 1;
         let profile = self.profiles.rows.len() as u32;
         self.order.clear();
         self.order.extend(range.clone().map(|at| u64::from(used.new_stack(rows.stacks[at])) << 32 | at as u64));
-        self.order.sort_unstable();
+        // Mostly they are in order: numbers change only where symbols came from elsewhere.
+        if !self.order.is_sorted() {
+            self.order.sort_unstable();
+        }
         let samples = &mut self.samples;
-        samples.series.resize(samples.series.len() + range.len(), series);
-        samples.profile.resize(samples.profile.len() + range.len(), profile);
+        push_run(&mut samples.series, series, range.len());
+        push_run(&mut samples.profile, profile, range.len());
         samples.add_spans(&self.order, rows);
         samples.stack.extend(self.order.iter().map(|key| (key >> 32) as u32));
-        samples.value.extend(self.order.iter().map(|key| rows.values[*key as u32 as usize] / scale));
-        if self.rollups.is_some() {
-            let start = self.stacks.len();
+        samples.value.extend(self.order.iter().map(|key| scale.divide(rows.values[*key as u32 as usize])));
+        if let Some(rollups) = &mut self.rollups {
             let written = samples.stack.len() - range.len();
-            self.stacks.extend_from_slice(&samples.stack[written..]);
-            self.values.extend_from_slice(&samples.value[written..]);
-            self.slots.push(Slot { time_ns: row.time_ns, samples: start..self.stacks.len() });
+            rollups.add(row.time_ns, scale.get(), &samples.stack[written..], &samples.value[written..]);
         }
-        self.profiles.series.push(series);
+        push_run(&mut self.profiles.series, series, 1);
         self.profiles.first_sample.push(self.first_sample + self.samples_done);
         self.profiles.rows.push(*row);
         self.samples_done += range.len() as u64;
     }
 
     /// The last samples, the profiles, the series.
-    pub(super) fn finish(mut self) -> (Vec<ArrayRef>, FinishedProfiles, FinishedSeries) {
+    pub(super) fn finish(mut self) -> (Vec<Column>, FinishedProfiles, FinishedSeries) {
         let samples = self.samples.take_columns(self.part);
         let profiles = self.profiles.finish(self.part, self.samples_done);
         (samples, profiles, self.series.finish(self.part, self.service_name))
@@ -170,6 +159,11 @@ impl SeriesWriter {
 }
 
 impl Samples {
+    fn new() -> Self {
+        let rows = BATCH_ROWS + BATCH_ROWS / 8;
+        Self { stack: Vec::with_capacity(rows), value: Vec::with_capacity(rows), ..Self::default() }
+    }
+
     /// Called before the stacks of the same samples are added.
     fn add_spans(&mut self, order: &[u64], rows: &SeriesRows) {
         let before = self.stack.len();
@@ -184,29 +178,29 @@ impl Samples {
         }
     }
 
-    fn take_columns(&mut self, part: u16) -> Vec<ArrayRef> {
-        let taken = std::mem::take(self);
+    fn take_columns(&mut self, part: u16) -> Vec<Column> {
+        let taken = std::mem::replace(self, Self::new());
         let rows = taken.stack.len();
-        let spans: ArrayRef = if taken.span.is_empty() {
-            new_null_array(&DataType::UInt64, rows)
+        let spans = if taken.span.is_empty() {
+            Column::Nulls(rows)
         } else {
-            Arc::new(UInt64Array::from_iter(taken.span.iter().map(|span| (*span != 0).then_some(*span))))
+            values(UInt64Array::from_iter(taken.span.iter().map(|span| (*span != 0).then_some(*span))))
         };
         vec![
             part_column(part, rows),
-            Arc::new(UInt32Array::from(taken.series)),
-            Arc::new(UInt32Array::from(taken.profile)),
-            Arc::new(UInt32Array::from(taken.stack)),
-            Arc::new(Int64Array::from(taken.value)),
+            Column::Runs(taken.series),
+            Column::Runs(taken.profile),
+            values(UInt32Array::from(taken.stack)),
+            values(Int64Array::from(taken.value)),
             spans,
             trace_column(&taken.trace, rows),
         ]
     }
 }
 
-fn trace_column(traces: &[[u8; 16]], rows: usize) -> ArrayRef {
+fn trace_column(traces: &[[u8; 16]], rows: usize) -> Column {
     if traces.is_empty() {
-        return new_null_array(&DataType::FixedSizeBinary(16), rows);
+        return Column::Nulls(rows);
     }
     let mut builder = FixedSizeBinaryBuilder::with_capacity(rows, 16);
     for trace in traces {
@@ -216,30 +210,29 @@ fn trace_column(traces: &[[u8; 16]], rows: usize) -> ArrayRef {
             builder.append_value(trace).expect("16 bytes");
         }
     }
-    Arc::new(builder.finish())
+    values(builder.finish())
 }
 
 impl Profiles {
     fn finish(self, part: u16, samples: u64) -> FinishedProfiles {
         let rows = &self.rows;
-        let number = |field: fn(&ProfileRow) -> i64| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(field)))
-        };
+        let number =
+            |field: fn(&ProfileRow) -> i64| -> Column { values(Int64Array::from_iter_values(rows.iter().map(field))) };
         let mut ids = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
         for row in rows {
             ids.append_value(row.id.0).expect("16 bytes");
         }
-        let columns: Vec<ArrayRef> = vec![
+        let columns: Vec<Column> = vec![
             part_column(part, rows.len()),
-            Arc::new(UInt32Array::from(self.series)),
-            Arc::new(UInt32Array::from_iter_values(0..rows.len() as u32)),
+            Column::Runs(self.series),
+            values(UInt32Array::from_iter_values(0..rows.len() as u32)),
             number(|row| row.time_ns),
-            Arc::new(ids.finish()),
+            values(ids.finish()),
             number(|row| row.duration_ns),
             number(|row| row.period),
             number(|row| row.total),
-            Arc::new(UInt64Array::from(self.first_sample)),
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.samples_end - row.samples_start))),
+            values(UInt64Array::from(self.first_sample)),
+            values(UInt32Array::from_iter_values(rows.iter().map(|row| row.samples_end - row.samples_start))),
         ];
         FinishedProfiles {
             columns,
@@ -255,25 +248,25 @@ impl Series {
     fn finish(self, part: u16, service_name: String) -> FinishedSeries {
         let count = self.labels.len();
         let types = self.labels.iter().map(|labels| labels.value_or_empty(label_name::PROFILE_TYPE));
-        let columns: Vec<ArrayRef> = vec![
+        let columns: Vec<Column> = vec![
             part_column(part, count),
-            Arc::new(UInt32Array::from_iter_values(0..count as u32)),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&service_name, count))),
-            Arc::new(StringArray::from_iter_values(types)),
+            values(UInt32Array::from_iter_values(0..count as u32)),
+            values(StringArray::from_iter_values(std::iter::repeat_n(&service_name, count))),
+            values(StringArray::from_iter_values(types)),
             labels_column(&self.labels),
-            Arc::new(Int64Array::from(self.min_time_ns)),
-            Arc::new(Int64Array::from(self.max_time_ns)),
-            Arc::new(UInt32Array::from(self.first_profile)),
-            Arc::new(UInt32Array::from(self.profiles)),
-            Arc::new(UInt64Array::from(self.samples)),
-            Arc::new(Int64Array::from(self.total)),
-            Arc::new(Int64Array::from(self.scale)),
+            values(Int64Array::from(self.min_time_ns)),
+            values(Int64Array::from(self.max_time_ns)),
+            values(UInt32Array::from(self.first_profile)),
+            values(UInt32Array::from(self.profiles)),
+            values(UInt64Array::from(self.samples)),
+            values(Int64Array::from(self.total)),
+            values(Int64Array::from(self.scale)),
         ];
         FinishedSeries { columns, count: count as u64, service_name }
     }
 }
 
-fn labels_column(series: &[Labels]) -> ArrayRef {
+fn labels_column(series: &[Labels]) -> Column {
     let [entry, key, value] = MAP_NAMES.map(str::to_owned);
     let mut builder =
         MapBuilder::new(Some(MapFieldNames { entry, key, value }), StringBuilder::new(), StringBuilder::new());
@@ -284,23 +277,29 @@ fn labels_column(series: &[Labels]) -> ArrayRef {
         }
         builder.append(true).expect("as many keys as values");
     }
-    Arc::new(builder.finish())
+    values(builder.finish())
 }
 
 /// Greatest common divisor of all values, at least 1: stored values are that much smaller. Exact by definition.
-fn scale(values: &[i64]) -> i64 {
-    let mut scale = 0_u64;
+fn scale(values: &[i64]) -> ExactDivisor {
+    let mut scale = ExactDivisor::new(1);
+    let mut values = values.iter().filter(|value| **value != 0);
+    if let Some(first) = values.next() {
+        scale = ExactDivisor::new(i64::try_from(first.unsigned_abs()).unwrap_or(1));
+    }
     for value in values {
-        scale = gcd(value.unsigned_abs(), scale);
-        if scale == 1 {
+        if scale.get() == 1 {
             break;
         }
+        if !scale.divides(*value) {
+            let common = gcd(value.unsigned_abs(), scale.get().unsigned_abs());
+            scale = ExactDivisor::new(i64::try_from(common).unwrap_or(1));
+        }
     }
-    i64::try_from(scale).unwrap_or(1).max(1)
+    scale
 }
 
 fn gcd(mut a: u64, mut b: u64) -> u64 {
-    // The usual case: one division tells that nothing changes.
     while b != 0 {
         (a, b) = (b, a % b);
     }
@@ -322,7 +321,7 @@ mod tests {
             (&[-6, 9], 3),
             (&[i64::MAX], i64::MAX),
         ] {
-            assert_eq!(scale(values), expected, "{values:?}");
+            assert_eq!(scale(values).get(), expected, "{values:?}");
         }
     }
 }

@@ -1,15 +1,13 @@
 //! The symbols that a partition's samples use, renumbered, as rows of `functions`, `frames`, `fnstacks` and `stacks`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow_array::builder::Int64Builder;
 use arrow_array::builder::{StringBuilder, UInt32Builder};
-use arrow_array::{
-    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
-};
+use arrow_array::{BooleanArray, Int64Array, StringArray, UInt8Array, UInt32Array, UInt64Array};
 use flamelake_symbols::{FunctionView, MappingView, SymbolSource};
 
+use super::column::{Column, part_column, values};
 use super::preorder::{DROPPED, Preorder};
 use crate::table::mapping_flag;
 
@@ -62,22 +60,22 @@ impl<'a> UsedSymbols<'a> {
         new
     }
 
-    pub(super) fn stack_columns(&self, part: u16) -> Vec<ArrayRef> {
+    pub(super) fn stack_columns(&self, part: u16) -> Vec<Column> {
         let count = self.stacks.len();
         let old = &self.stacks.old_of_new;
         let location = |at: usize| if at == 0 { 0 } else { self.locations[&self.source.stack_location(old[at])] };
         let node = |at: usize| self.nodes.new_of_old[self.source.function_node(old[at]) as usize];
         vec![
             part_column(part, count),
-            Arc::new(UInt32Array::from_iter_values(0..count as u32)),
-            Arc::new(UInt32Array::from(self.stacks.up())),
-            Arc::new(UInt32Array::from(self.stacks.size.clone())),
-            Arc::new(UInt32Array::from_iter_values((0..count).map(location))),
-            Arc::new(UInt32Array::from_iter_values((0..count).map(node))),
+            values(UInt32Array::from_iter_values(0..count as u32)),
+            values(UInt32Array::from(self.stacks.up())),
+            values(UInt32Array::from(self.stacks.size.clone())),
+            values(UInt32Array::from_iter_values((0..count).map(location))),
+            values(UInt32Array::from_iter_values((0..count).map(node))),
         ]
     }
 
-    pub(super) fn function_stack_columns(&self, part: u16) -> Vec<ArrayRef> {
+    pub(super) fn function_stack_columns(&self, part: u16) -> Vec<Column> {
         let count = self.nodes.len();
         let function = |at: usize| match at {
             0 => 0,
@@ -85,14 +83,14 @@ impl<'a> UsedSymbols<'a> {
         };
         vec![
             part_column(part, count),
-            Arc::new(UInt32Array::from_iter_values(0..count as u32)),
-            Arc::new(UInt32Array::from(self.nodes.up())),
-            Arc::new(UInt32Array::from(self.nodes.size.clone())),
-            Arc::new(UInt32Array::from_iter_values((0..count).map(function))),
+            values(UInt32Array::from_iter_values(0..count as u32)),
+            values(UInt32Array::from(self.nodes.up())),
+            values(UInt32Array::from(self.nodes.size.clone())),
+            values(UInt32Array::from_iter_values((0..count).map(function))),
         ]
     }
 
-    pub(super) fn function_columns(&self, part: u16) -> Vec<ArrayRef> {
+    pub(super) fn function_columns(&self, part: u16) -> Vec<Column> {
         let rows = &self.functions.rows;
         let mut system_names = StringBuilder::new();
         for row in rows {
@@ -100,16 +98,16 @@ impl<'a> UsedSymbols<'a> {
         }
         vec![
             part_column(part, rows.len()),
-            Arc::new(UInt32Array::from_iter_values(0..rows.len() as u32)),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.name))),
-            Arc::new(system_names.finish()),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.filename))),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.start_line))),
+            values(UInt32Array::from_iter_values(0..rows.len() as u32)),
+            values(StringArray::from_iter_values(rows.iter().map(|row| row.name))),
+            values(system_names.finish()),
+            values(StringArray::from_iter_values(rows.iter().map(|row| row.filename))),
+            values(Int64Array::from_iter_values(rows.iter().map(|row| row.start_line))),
         ]
     }
 
     /// One row a line of a location, or one without function for a location without lines.
-    pub(super) fn frame_columns(&self, part: u16) -> Vec<ArrayRef> {
+    pub(super) fn frame_columns(&self, part: u16) -> Vec<Column> {
         let (mut ids, mut inline_indexes) = (Vec::new(), Vec::new());
         let (mut functions, mut lines) = (UInt32Builder::new(), Int64Builder::new());
         let (mut addresses, mut folded) = (Vec::new(), Vec::new());
@@ -128,31 +126,31 @@ impl<'a> UsedSymbols<'a> {
                 mappings.push(mapping);
             }
         }
-        let mut columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<Column> = vec![
             part_column(part, ids.len()),
-            Arc::new(UInt32Array::from(ids)),
-            Arc::new(UInt32Array::from(inline_indexes)),
-            Arc::new(functions.finish()),
-            Arc::new(lines.finish()),
-            Arc::new(UInt64Array::from(addresses)),
-            Arc::new(BooleanArray::from(folded)),
+            values(UInt32Array::from(ids)),
+            values(UInt32Array::from(inline_indexes)),
+            values(functions.finish()),
+            values(lines.finish()),
+            values(UInt64Array::from(addresses)),
+            values(BooleanArray::from(folded)),
         ];
         columns.extend(mapping_columns(&mappings));
         columns
     }
 }
 
-fn mapping_columns(mappings: &[MappingView<'_>]) -> Vec<ArrayRef> {
-    let number = |field: fn(&MappingView<'_>) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(mappings.iter().map(field)))
+fn mapping_columns(mappings: &[MappingView<'_>]) -> Vec<Column> {
+    let number = |field: fn(&MappingView<'_>) -> u64| -> Column {
+        values(UInt64Array::from_iter_values(mappings.iter().map(field)))
     };
     vec![
         number(|mapping| mapping.memory_start),
         number(|mapping| mapping.memory_limit),
         number(|mapping| mapping.file_offset),
-        Arc::new(StringArray::from_iter_values(mappings.iter().map(|mapping| mapping.filename))),
-        Arc::new(StringArray::from_iter_values(mappings.iter().map(|mapping| mapping.build_id))),
-        Arc::new(UInt8Array::from_iter_values(mappings.iter().map(mapping_flags))),
+        values(StringArray::from_iter_values(mappings.iter().map(|mapping| mapping.filename))),
+        values(StringArray::from_iter_values(mappings.iter().map(|mapping| mapping.build_id))),
+        values(UInt8Array::from_iter_values(mappings.iter().map(mapping_flags))),
     ]
 }
 
@@ -197,13 +195,4 @@ impl<'a> Functions<'a> {
         }
         out
     }
-}
-
-pub(super) fn part_column(part: u16, rows: usize) -> ArrayRef {
-    Arc::new(UInt16Array::from_value(part, rows))
-}
-
-/// A batch of columns that are as the schema says.
-pub(super) fn batch(schema: &arrow_schema::SchemaRef, columns: Vec<ArrayRef>) -> parquet::errors::Result<RecordBatch> {
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

@@ -3,18 +3,23 @@
 use std::io;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::Result;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
-use crate::checksum::{CHUNK_BYTES, chunk_checksums};
+use super::column::{Column, Run};
+use super::numbers::{encode_numbers, is_plain_number};
+use super::pages::PageChunk;
+use super::run_pages::{encode_nulls, encode_runs};
+use super::spool::Spool;
+use crate::checksum::CHUNK_BYTES;
 use crate::meta::FileMeta;
 use crate::table::{Coding, Table};
 
@@ -24,6 +29,8 @@ const GROUP_ROWS_MIN: u64 = 64 * 1024;
 const GROUP_ROWS_MAX: u64 = 1024 * 1024;
 /// Small enough that a series can be read without its neighbours, large enough for good packing.
 const PAGE_ROWS_MAX: usize = 8192;
+/// Shorter runs, on the average, are packed like other numbers.
+const RUN_ROWS_MIN: usize = 16;
 /// Rows on which codings are tried.
 const TRIAL_ROWS: usize = 8192;
 /// What a measured column can become.
@@ -35,8 +42,9 @@ pub(super) struct TableWriter {
     schema: SchemaRef,
     columns: Vec<(String, Coding)>,
     parquet_schema: TypePtr,
-    file: SerializedFileWriter<Vec<u8>>,
-    pending: Vec<RecordBatch>,
+    file: SerializedFileWriter<Spool>,
+    /// Batches of columns.
+    pending: Vec<Vec<Column>>,
     pending_rows: u64,
     rows: u64,
 }
@@ -46,17 +54,13 @@ impl TableWriter {
         let schema = table.schema();
         let parquet_schema = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
         let properties = Arc::new(base_properties().build());
-        let file = SerializedFileWriter::new(Vec::new(), Arc::clone(&parquet_schema), properties)?;
+        let file = SerializedFileWriter::new(Spool::default(), Arc::clone(&parquet_schema), properties)?;
         let columns = table.columns().into_iter().map(|(field, coding)| (field.name().clone(), coding)).collect();
         Ok(Self { table, schema, columns, parquet_schema, file, pending: Vec::new(), pending_rows: 0, rows: 0 })
     }
 
     pub(super) fn table(&self) -> Table {
         self.table
-    }
-
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
     }
 
     /// Rows appended so far.
@@ -69,13 +73,20 @@ impl TableWriter {
         if rows >= GROUP_ROWS_MIN { self.flush() } else { Ok(()) }
     }
 
-    pub(super) fn append(&mut self, batch: RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
+    /// Adds rows: the columns of the schema, all equally long.
+    pub(super) fn append(&mut self, columns: Vec<Column>) -> Result<()> {
+        let rows = columns.first().map_or(0, Column::rows);
+        let fields = self.schema.fields();
+        let fit = |(column, field): (&Column, &Arc<Field>)| column.rows() == rows && column.is_of(field);
+        if columns.len() != fields.len() || !columns.iter().zip(fields).all(fit) {
+            return Err(ParquetError::General("columns that the table has not".to_owned()));
+        }
+        if rows == 0 {
             return Ok(());
         }
-        self.rows += batch.num_rows() as u64;
-        self.pending_rows += batch.num_rows() as u64;
-        self.pending.push(batch);
+        self.rows += rows as u64;
+        self.pending_rows += rows as u64;
+        self.pending.push(columns);
         if self.pending_rows >= GROUP_ROWS_MAX { self.flush() } else { Ok(()) }
     }
 
@@ -87,102 +98,174 @@ impl TableWriter {
         self.flush()?;
         let footer_start = self.file.bytes_written() as u64;
         self.file.finish()?;
-        let bytes = std::mem::take(self.file.inner_mut());
-        let meta = FileMeta {
-            name: self.table.file_name(),
-            bytes: bytes.len() as u64,
-            rows: self.rows,
-            footer_start,
-            checksum_chunk_bytes: CHUNK_BYTES,
-            crc32c: chunk_checksums(&bytes, CHUNK_BYTES),
-        };
-        Ok((meta, Bytes::from(bytes)))
+        let (bytes, crc32c, rest) = std::mem::take(self.file.inner_mut()).finish();
+        let (name, rows) = (self.table.file_name(), self.rows);
+        let meta = FileMeta { name, bytes, rows, footer_start, checksum_chunk_bytes: CHUNK_BYTES, crc32c };
+        Ok((meta, rest))
+    }
+
+    /// Parts of the file that are full, in order; see [`Spool`].
+    pub(super) fn take_parts(&mut self) -> Vec<Bytes> {
+        self.file.inner_mut().take_full()
     }
 
     fn flush(&mut self) -> Result<()> {
         let batches = std::mem::take(&mut self.pending);
-        self.pending_rows = 0;
+        let rows = std::mem::take(&mut self.pending_rows);
         if batches.is_empty() {
             return Ok(());
         }
-        let encodings = self.choose(&batches)?;
-        let chunks = self.encode(&encodings, &batches)?;
+        let mut columns: Vec<Vec<Column>> = self.columns.iter().map(|_| Vec::with_capacity(batches.len())).collect();
+        for batch in batches {
+            columns.iter_mut().zip(batch).for_each(|(column, piece)| column.push(piece));
+        }
+        let chunks = self.encode(columns, rows)?;
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
-            chunk.append_to_row_group(&mut group)?;
+            match chunk {
+                Chunk::Arrow(chunk) => chunk.append_to_row_group(&mut group)?,
+                Chunk::Pages(PageChunk { bytes, close }) => group.append_column(&bytes, close)?,
+            }
         }
         group.close()?;
         Ok(())
     }
 
-    /// The encoding of each root column; `None` = dictionary.
-    fn choose(&self, batches: &[RecordBatch]) -> Result<Vec<Option<Encoding>>> {
-        let mut chosen: Vec<_> = self.columns.iter().map(|(_, coding)| fixed_encoding(*coding)).collect();
-        if !self.columns.iter().any(|(_, coding)| *coding == Coding::Measured) {
-            return Ok(chosen);
+    /// The encoding of a column; `None` = dictionary.
+    fn choose(&self, at: usize, pieces: &[ArrayRef]) -> Result<Option<Encoding>> {
+        let (name, coding) = &self.columns[at];
+        if *coding != Coding::Measured {
+            return Ok(fixed_encoding(*coding));
         }
-        let sample = middle(batches);
-        let mut best = vec![usize::MAX; chosen.len()];
+        let sample = middle(pieces);
+        let (mut chosen, mut best) = (None, usize::MAX);
         for candidate in CANDIDATES {
-            for (at, (name, coding)) in self.columns.iter().enumerate() {
-                if *coding != Coding::Measured {
-                    continue;
-                }
-                let size = self.try_one(at, name, candidate, &sample)?;
-                if size < best[at] {
-                    best[at] = size;
-                    chosen[at] = candidate;
-                }
+            let size = self.try_one(at, name, candidate, &sample)?;
+            if size < best {
+                (chosen, best) = (candidate, size);
             }
         }
         Ok(chosen)
     }
 
     /// Bytes of one column of a sample.
-    fn try_one(&self, at: usize, name: &str, encoding: Option<Encoding>, sample: &RecordBatch) -> Result<usize> {
+    fn try_one(&self, at: usize, name: &str, encoding: Option<Encoding>, sample: &ArrayRef) -> Result<usize> {
         let field = Arc::new(self.schema.field(at).clone());
         let schema: SchemaRef = Arc::new(arrow_schema::Schema::new(vec![field]));
         let parquet_schema = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
         let properties = with_encoding(base_properties(), name, encoding).build();
         let file = SerializedFileWriter::new(io::sink(), parquet_schema, Arc::new(properties))?;
         let mut writers = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema)).create_column_writers(0)?;
-        for leaf in compute_leaves(schema.field(0), sample.column(at))? {
+        for leaf in compute_leaves(schema.field(0), sample)? {
             writers[0].write(&leaf)?;
         }
         let chunk = writers.swap_remove(0).close()?;
         Ok(chunk.close().metadata.compressed_size() as usize)
     }
 
-    fn encode(&self, encodings: &[Option<Encoding>], batches: &[RecordBatch]) -> Result<Vec<ArrowColumnChunk>> {
+    fn encode(&self, columns: Vec<Vec<Column>>, rows: u64) -> Result<Vec<Chunk>> {
         let mut properties = base_properties();
-        for ((name, coding), encoding) in self.columns.iter().zip(encodings) {
-            if *coding != Coding::Dictionary {
-                properties = with_encoding(properties, name, *encoding);
+        for (_, column) in WITHOUT_STATISTICS.iter().filter(|(table, _)| *table == self.table) {
+            properties = properties.set_column_statistics_enabled(ColumnPath::from(*column), EnabledStatistics::None);
+        }
+        let mut prepared = Vec::with_capacity(columns.len());
+        for (at, pieces) in columns.into_iter().enumerate() {
+            let field = self.schema.field(at);
+            let pieces = Pieces::new(pieces, field.data_type());
+            if let Pieces::Arrays(arrays) = &pieces {
+                let (name, coding) = &self.columns[at];
+                let encoding = self.choose(at, arrays)?;
+                if *coding != Coding::Dictionary {
+                    properties = with_encoding(properties, name, encoding);
+                }
             }
+            prepared.push(pieces);
         }
         // The factory takes its properties from a file; each row group has its own, so this one is never written.
-        let file =
-            SerializedFileWriter::new(io::sink(), Arc::clone(&self.parquet_schema), Arc::new(properties.build()))?;
+        let properties = Arc::new(properties.build());
+        let file = SerializedFileWriter::new(io::sink(), Arc::clone(&self.parquet_schema), Arc::clone(&properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&self.schema));
-        let mut writers = factory.create_column_writers(0)?;
-        for batch in batches {
-            let mut leaf_at = 0;
-            for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
-                for leaf in compute_leaves(field, column)? {
-                    writers[leaf_at].write(&leaf)?;
-                    leaf_at += 1;
+        let mut writers = factory.create_column_writers(0)?.into_iter();
+        let mut chunks = Vec::with_capacity(prepared.len());
+        for (pieces, field) in prepared.into_iter().zip(self.schema.fields()) {
+            let column = || Arc::clone(&self.file.schema_descr().columns()[chunks.len()]);
+            match pieces {
+                Pieces::Runs(runs) => {
+                    chunks.push(Chunk::Pages(encode_runs(&column(), runs.iter().copied())?));
+                    writers.next();
+                }
+                Pieces::Nulls => {
+                    chunks.push(Chunk::Pages(encode_nulls(&column(), rows)?));
+                    writers.next();
+                }
+                Pieces::Arrays(arrays) if is_plain_number(field) => {
+                    chunks.push(Chunk::Pages(encode_numbers(&column(), &properties, &arrays)?));
+                    writers.next();
+                }
+                Pieces::Arrays(arrays) => {
+                    let mut leaves: Vec<ArrowColumnWriter> = Vec::new();
+                    for array in arrays {
+                        for (leaf, data) in compute_leaves(field, &array)?.into_iter().enumerate() {
+                            if leaf == leaves.len() {
+                                leaves.extend(writers.next());
+                            }
+                            leaves[leaf].write(&data)?;
+                        }
+                    }
+                    for leaf in leaves {
+                        chunks.push(Chunk::Arrow(leaf.close()?));
+                    }
                 }
             }
         }
-        writers.into_iter().map(|writer| writer.close()).collect()
+        Ok(chunks)
     }
 }
+
+/// An encoded column.
+enum Chunk {
+    Arrow(ArrowColumnChunk),
+    Pages(PageChunk),
+}
+
+/// A column of a row group.
+enum Pieces {
+    Arrays(Vec<ArrayRef>),
+    Runs(Vec<Run>),
+    Nulls,
+}
+
+impl Pieces {
+    fn new(pieces: Vec<Column>, kind: &DataType) -> Self {
+        if pieces.iter().all(|piece| matches!(piece, Column::Nulls(_))) {
+            return Self::Nulls;
+        }
+        let rows: usize = pieces.iter().map(Column::rows).sum();
+        let runs = |piece: &Column| if let Column::Runs(runs) = piece { Some(runs.len()) } else { None };
+        match pieces.iter().map(runs).sum::<Option<usize>>() {
+            Some(count) if count.saturating_mul(RUN_ROWS_MIN) <= rows.max(RUN_ROWS_MIN) => {
+                let runs = |piece| if let Column::Runs(runs) = piece { runs } else { Vec::new() };
+                Self::Runs(pieces.into_iter().flat_map(runs).collect())
+            }
+            _ => Self::Arrays(pieces.iter().map(|piece| piece.to_array(kind)).collect()),
+        }
+    }
+}
+
+/// Columns of which nobody asks where large or small values lie; the numbers cost as much as packing them.
+const WITHOUT_STATISTICS: [(Table, &str); 4] = [
+    (Table::Samples, "stack"),
+    (Table::Samples, "value"),
+    (Table::RollupSamples, "stack"),
+    (Table::RollupSamples, "value"),
+];
 
 fn base_properties() -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_data_page_row_count_limit(PAGE_ROWS_MAX)
+        .set_write_batch_size(PAGE_ROWS_MAX)
         .set_created_by(format!("flamelake block {}", crate::meta::VERSION))
 }
 
@@ -209,9 +292,9 @@ fn fixed_encoding(coding: Coding) -> Option<Encoding> {
     }
 }
 
-/// Rows from the middle of the largest batch: the first ones are the least typical.
-fn middle(batches: &[RecordBatch]) -> RecordBatch {
-    let largest = batches.iter().max_by_key(|batch| batch.num_rows()).expect("the caller has rows");
-    let rows = largest.num_rows().min(TRIAL_ROWS);
-    largest.slice((largest.num_rows() - rows) / 2, rows)
+/// Rows from the middle of the largest piece: the first ones are the least typical.
+fn middle(pieces: &[ArrayRef]) -> ArrayRef {
+    let largest = pieces.iter().max_by_key(|piece| piece.len()).expect("the caller has rows");
+    let rows = largest.len().min(TRIAL_ROWS);
+    largest.slice((largest.len() - rows) / 2, rows)
 }

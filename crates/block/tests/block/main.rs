@@ -2,6 +2,7 @@
 
 mod support;
 mod rollups;
+mod columns;
 mod round_trip;
 mod damage;
 mod fixture;

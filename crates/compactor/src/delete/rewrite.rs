@@ -98,11 +98,11 @@ impl Compactor {
             rows_bytes_max: self.config.rows_bytes_max(),
             doomed: Some(doomed),
         };
-        let Merged { block, counts } = merge(&self.deps.bucket, tenant, job).await?;
+        let Merged { block, uploads, counts } = merge(&self.deps.bucket, tenant, job).await?;
         let rest = Some(block).filter(|block| !block.meta.partitions.is_empty());
         let bytes = source.bytes.saturating_sub(rest.as_ref().map_or(0, |block| block.meta.bytes));
         if let Some(block) = &rest {
-            self.upload(tenant, block).await?;
+            uploads.finish(block).await?;
         }
         folder.put_removed(&Removed::new(source.ulid, counts.deleted_profiles, counts.deleted_samples, bytes)).await?;
         let add: Vec<Arc<BlockMeta>> = rest.into_iter().map(|block| Arc::new(block.meta)).collect();

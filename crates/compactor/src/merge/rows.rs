@@ -16,6 +16,8 @@ use crate::error::MergeError;
 pub(super) struct RowsMerger<'a> {
     readers: &'a [BlockReader],
     inputs: &'a [Input],
+    /// A series with more is read in slices.
+    bytes_max: u64,
 }
 
 /// A series as it grows.
@@ -42,13 +44,14 @@ enum Fate {
 }
 
 impl<'a> RowsMerger<'a> {
-    pub(super) fn new(readers: &'a [BlockReader], inputs: &'a [Input]) -> Self {
-        Self { readers, inputs }
+    pub(super) fn new(readers: &'a [BlockReader], inputs: &'a [Input], bytes_max: u64) -> Self {
+        Self { readers, inputs, bytes_max }
     }
 
     /// All rows of a slice, series in the order given; profiles of a series come in no order, as the writer sorts them.
     pub(super) async fn rows(&self, slice: &Slice, counts: &mut Counts) -> Result<Vec<SeriesRows>, MergeError> {
-        let mut growing: Vec<Growing<'_>> = slice.series.iter().map(|one| Growing::new(one, &slice.repeated)).collect();
+        let mut growing: Vec<Growing<'_>> =
+            slice.series.iter().map(|one| Growing::new(one, &slice.repeated, self.bytes_max)).collect();
         for (at, input) in self.inputs.iter().enumerate() {
             let wanted: BTreeMap<u32, usize> = slice
                 .series
@@ -90,8 +93,14 @@ impl<'a> RowsMerger<'a> {
 }
 
 impl<'a> Growing<'a> {
-    fn new(series: &MergedSeries, repeated: &'a HashSet<(usize, ProfileId)>) -> Self {
-        let rows = SeriesRows { labels: series.labels.clone(), ..SeriesRows::default() };
+    fn new(series: &MergedSeries, repeated: &'a HashSet<(usize, ProfileId)>, bytes_max: u64) -> Self {
+        let (mut stacks, mut values) = (Vec::new(), Vec::new());
+        // All of them at once, where the series is whole: growing by doubling moves them again and again.
+        if series.bytes <= bytes_max {
+            stacks.reserve(series.samples as usize);
+            values.reserve(series.samples as usize);
+        }
+        let rows = SeriesRows { labels: series.labels.clone(), stacks, values, ..SeriesRows::default() };
         Self { rows, source: 0, seen: HashSet::new(), repeated, doomed: series.doomed, is_too_large: false }
     }
 

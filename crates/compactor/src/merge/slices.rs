@@ -6,7 +6,7 @@ use flamelake_block::reader::BlockReader;
 use flamelake_block::rows::ProfileRow;
 use flamelake_model::{ProfileId, TimestampNs};
 
-use super::{Input, MergedSeries, row_bytes};
+use super::{Input, MergedSeries};
 use crate::error::MergeError;
 
 /// Pieces of one series at most: each becomes a partition, and those are numbered in 16 bits.
@@ -77,11 +77,12 @@ async fn cut(
 ) -> Result<Vec<Slice>, MergeError> {
     let mut seen = Vec::new();
     for (input, number) in &series.from {
-        let Input { source, part, .. } = inputs[*input];
+        let input = &inputs[*input];
+        let Input { source, part, .. } = *input;
         let reader = &readers[source];
         let mut note = |_: u32, rows: &[ProfileRow]| {
             let kept = rows.iter().filter(|row| !series.dooms(row));
-            seen.extend(kept.map(|row| Seen { source, time_ns: row.time_ns, id: row.id, bytes: row_bytes(row) }));
+            seen.extend(kept.map(|row| Seen { source, time_ns: row.time_ns, id: row.id, bytes: input.row_bytes(row) }));
         };
         let read = reader.profiles(part, &[*number], TimestampNs(i64::MIN), TimestampNs(i64::MAX), &mut note).await;
         read.map_err(|source| MergeError::Read { block: reader.meta().ulid, source })?;
