@@ -2,7 +2,7 @@
 """What a tenant notices of another one's flood: p50 and p99 of its pushes and of its queries, alone and beside
 (1) pushes of another tenant under the default rate limit, (2) the same without a limit, (3) heavy queries of another tenant.
 Target: p99 within twice of what it is alone. The floods run niced, because they share the cores with the server.
-Usage: scripts/bench-fairness.py [SECONDS of each measurement, default 15]"""
+Usage: scripts/bench-fairness.py [SECONDS of each measurement, default 15] [push|query]"""
 import http.client
 import os
 import pathlib
@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/flamelake/target"))
 BIN = TARGET / "release"
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 15.0
+ONLY = sys.argv[2] if len(sys.argv) > 2 else ""
 RENDER = "/pyroscope/render?query=process_cpu:cpu:nanoseconds:cpu:nanoseconds%7B%7D&from=now-3h&until=now&max-nodes=1024"
 FOLDED = b"main;serve;read 3\nmain;serve;write 2\nmain;idle 7\n"
 
@@ -89,12 +90,13 @@ def main():
     running = []
     try:
         bucket = ["--log.url=bucket"]
-        for name, extra in (
+        pushes = () if ONLY == "query" else (
             ("default limits, log in the bucket", bucket),
             ("no rate limit, log in the bucket", [*bucket, *unlimited]),
             ("default limits, log on the disk", []),
             ("no rate limit, log on the disk", unlimited),
-        ):
+        )
+        for name, extra in pushes:
             port += 1
             running.append(server(data, port, extra))
             alone = measure(port, "push")
@@ -105,6 +107,8 @@ def main():
             os.killpg(loud.pid, signal.SIGTERM)
             loud.wait()
             running.pop().terminate()
+        if ONLY == "push":
+            return
         port += 1
         running.append(server(data, port, unlimited))
         for tenant in ("quiet", "loud"):

@@ -7,5 +7,6 @@ pub mod rows;
 pub mod writer;
 pub mod reader;
 pub mod verify;
+pub mod pause;
 mod table;
 mod checksum;

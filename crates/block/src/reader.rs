@@ -26,6 +26,7 @@ use self::samples::{Piece, Samples, batches, column_names, multiply_all};
 use self::symbols::{BlockSymbols, Places, Trees};
 use self::table_reader::TableReader;
 use crate::meta::{BlockMeta, FileMeta, META_FILE, PartitionMeta, RowRange, Ulid};
+use crate::pause::{SAMPLES_BETWEEN_PAUSES, pause};
 use crate::rows::ProfileRow;
 use crate::table::{OPTIONAL_TABLES, TABLES, Table};
 use crate::writer::block_folder;
@@ -233,7 +234,7 @@ impl BlockReader {
         if columns == SampleColumns::default()
             && let Some(kept) = self.kept_samples(part, index).await?
         {
-            emit_kept(kept, wanted, sink);
+            emit_kept(kept, wanted, sink).await;
             return Ok(());
         }
         for batch in batches(wanted, BATCH_SAMPLES_MAX) {
@@ -288,7 +289,7 @@ impl BlockReader {
         }
         // All samples are only decoded for those who need most of them.
         if let Some(kept) = self.kept(part)?.samples.get() {
-            emit_kept(kept, wanted, sink);
+            emit_kept(kept, wanted, sink).await;
             return Ok(());
         }
         for batch in batches(wanted, BATCH_SAMPLES_MAX) {
@@ -528,21 +529,33 @@ impl BlockReader {
         let in_file = |piece: &Piece<'_>| first + piece.rows().start..first + piece.rows().end;
         let rows: Vec<Range<u64>> = batch.iter().map(in_file).collect();
         let mut samples = self.read_samples(part, &rows, columns).await?;
-        let mut start = 0;
+        let (mut start, mut since_pause) = (0, 0);
         for (piece, rows) in batch.iter().zip(rows) {
             let end = start + (rows.end - rows.start) as usize;
             samples.multiply(start..end, index.scales[piece.series as usize]);
             samples.emit(piece.series, piece.profiles, start..end, sink);
+            since_pause += end - start;
             start = end;
+            if since_pause >= SAMPLES_BETWEEN_PAUSES {
+                pause().await;
+                since_pause = 0;
+            }
         }
         Ok(())
     }
 }
 
-fn emit_kept(kept: &Samples, wanted: Vec<Piece<'_>>, sink: &mut (dyn FnMut(SampleBatch<'_>) + Send)) {
+async fn emit_kept(kept: &Samples, wanted: Vec<Piece<'_>>, sink: &mut (dyn FnMut(SampleBatch<'_>) + Send)) {
+    let mut since_pause = 0;
     for piece in wanted {
         let rows = piece.rows();
-        kept.emit(piece.series, piece.profiles, rows.start as usize..rows.end as usize, sink);
+        let rows = rows.start as usize..rows.end as usize;
+        since_pause += rows.len();
+        kept.emit(piece.series, piece.profiles, rows, sink);
+        if since_pause >= SAMPLES_BETWEEN_PAUSES {
+            pause().await;
+            since_pause = 0;
+        }
     }
 }
 

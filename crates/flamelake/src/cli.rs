@@ -83,9 +83,14 @@ fn load(mut flags: Flags) -> Result<(ServerSettings, Values), ConfigError> {
     Ok((ServerSettings::load(&mut values)?, values))
 }
 
+/// Polls of tasks between two looks at sockets and timers. tokio's 61 lets a few long polls (a piece of a query, a part of a
+/// merge) add up to what a neighbour's request then waits before anybody reads it.
+const POLLS_BETWEEN_EVENTS: u32 = 8;
+
 /// `workers` 0 = one a core.
 fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.event_interval(POLLS_BETWEEN_EVENTS);
     if workers > 0 {
         builder.worker_threads(workers);
     }

@@ -10,9 +10,9 @@ use flamelake_model::query::{PartialQuery, QueryStats};
 use flamelake_model::{Labels, ProfileId, TimestampNs};
 
 use crate::bounds::check_dots;
-use crate::pause::pause;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter, select};
 use crate::{ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// The dots of every group, sorted by group.
 pub(crate) async fn heatmap(

@@ -18,7 +18,6 @@ mod time_series;
 mod heatmap;
 mod merge;
 mod bounds;
-mod pause;
 
 pub use execute::execute;
 pub use merge::Merger;

@@ -7,10 +7,10 @@ use flamelake_pprof::{FunctionParts, MappingParts, MappingRef, PprofBuilder};
 use flamelake_symbols::SymbolSource;
 
 use crate::call_site::CallSite;
-use crate::pause::pause;
 use crate::select::{SeriesFilter, select};
 use crate::stack_sums::{StackSums, sum_stacks};
 use crate::{ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// An uncompressed `google.v1.Profile`; no bytes when nothing matched.
 pub(crate) async fn pprof(

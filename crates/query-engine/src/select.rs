@@ -6,8 +6,8 @@ use flamelake_block::reader::SeriesEntry;
 use flamelake_model::query::{PartialQuery, Selection};
 use flamelake_model::{Labels, TimestampNs, label_name};
 
-use crate::pause::pause;
 use crate::{PartitionInfo, ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// Series handed to a source in one call. Between calls the query gives the thread back.
 pub(crate) const SERIES_PER_CALL: usize = 256;

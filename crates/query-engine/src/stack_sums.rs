@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use flamelake_model::query::{QueryStats, SampleFilter};
 
-use crate::pause::pause;
 use crate::sample_filter::RowFilter;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter};
 use crate::{ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// A dense array is taken once one stack in this many was met (performance.md section 3.5, step 3).
 const DENSE_SHARE: u32 = 16;

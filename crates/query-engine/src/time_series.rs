@@ -18,11 +18,11 @@ use self::grid::Grid;
 use self::points::Points;
 use crate::bounds::{check_exemplar_candidates, check_points};
 use crate::call_site::CallSite;
-use crate::pause::pause;
 use crate::sample_filter::RowFilter;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter, select};
 use crate::stack_sums::foreign_stack;
 use crate::{ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// The points of every group, sorted by group.
 pub(crate) async fn time_series(

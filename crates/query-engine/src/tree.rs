@@ -6,10 +6,10 @@ use flamelake_model::tree::Tree;
 use flamelake_symbols::SymbolSource;
 
 use crate::call_site::CallSite;
-use crate::pause::pause;
 use crate::select::{SeriesFilter, select};
 use crate::stack_sums::{StackSums, sum_stacks};
 use crate::{ProfileSource, SourceError};
+use flamelake_block::pause::pause;
 
 /// The exact tree of function names over all matching samples above 0.
 pub(crate) async fn tree(

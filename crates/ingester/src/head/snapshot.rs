@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use flamelake_block::pause::{SAMPLES_BETWEEN_PAUSES, pause};
 use flamelake_block::reader::{SampleBatch, SampleColumns, SeriesEntry, SymbolDetail};
 use flamelake_block::rows::ProfileRow;
 use flamelake_model::{StatusError, TimestampNs};
@@ -129,10 +130,19 @@ impl ProfileSource for HeadSnapshot {
         columns: SampleColumns,
         sink: &mut (dyn for<'r> FnMut(SampleBatch<'r>) + Send),
     ) -> Result<(), SourceError> {
-        let mut rows = Vec::new();
-        self.partition(part)?.runs(series, from, to, |series, chunk, run| {
-            sink(batch(series, chunk, run, columns, &mut rows));
-        });
+        let partition = self.partition(part)?;
+        let (mut rows, mut since_pause) = (Vec::new(), 0);
+        for one in series.chunks(1) {
+            partition.runs(one, from, to, |series, chunk, run| {
+                let batch = batch(series, chunk, run, columns, &mut rows);
+                since_pause += batch.stacks.len();
+                sink(batch);
+            });
+            if since_pause >= SAMPLES_BETWEEN_PAUSES {
+                pause().await;
+                since_pause = 0;
+            }
+        }
         Ok(())
     }
 

@@ -2,8 +2,11 @@
 
 use std::task::Poll;
 
+/// Samples between two pauses: about half a millisecond of summing.
+pub const SAMPLES_BETWEEN_PAUSES: usize = 128 * 1024;
+
 /// Lets other tasks run once. A dropped query ends at such a point.
-pub(crate) async fn pause() {
+pub async fn pause() {
     let mut paused = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut paused, true) {
