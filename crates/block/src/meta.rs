@@ -79,6 +79,9 @@ pub struct PartitionMeta {
     pub profiles: u64,
     /// Rows of `samples`.
     pub samples: u64,
+    /// Build ids, as mappings have them, of binaries with locations that have no lines (`docs/formats/debuginfo.md`); sorted, at most 1,024.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native_build_ids: Vec<String>,
     /// Its rows in each file.
     #[serde(default)]
     pub tables: PartitionTables,

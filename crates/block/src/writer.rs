@@ -180,7 +180,7 @@ impl BlockWriter {
         for (writer, first) in self.tables.iter().zip(first) {
             writer.table().set_rows(&mut tables, RowRange { first, count: writer.rows() - first });
         }
-        self.partitions.push(PartitionMeta { tables, ..meta });
+        self.partitions.push(PartitionMeta { tables, native_build_ids: used.native_build_ids(), ..meta });
         Ok(())
     }
 
@@ -238,6 +238,7 @@ impl BlockWriter {
             series: series.count,
             profiles: profiles.count,
             samples: profiles.samples,
+            native_build_ids: Vec::new(),
             tables: PartitionTables::default(),
         })
     }

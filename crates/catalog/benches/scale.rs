@@ -24,6 +24,7 @@ const FILES: usize = 7;
 
 fn block(number: u64, services: usize) -> BlockMeta {
     let partition = |part: usize| PartitionMeta {
+        native_build_ids: Vec::new(),
         part: part as u16,
         service_name: format!("team-{}/service-{part}", part % 40),
         profile_types: TYPES.map(str::to_owned).to_vec(),

@@ -3,7 +3,7 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 38] = [
+const PATHS: [(&str, Access); 39] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
@@ -28,6 +28,7 @@ const PATHS: [(&str, Access); 38] = [
     ("/api/v1/pgo/", QUERY),
     ("/api/v1/tenant_limits", QUERY),
     ("/debuginfo.v1alpha1.DebuginfoService/ShouldInitiateUpload", PUSH),
+    ("/debuginfo.v1alpha1.DebuginfoService/Upload/", PUSH),
     ("/debuginfo.v1alpha1.DebuginfoService/UploadFinished", PUSH),
     ("/ingest", PUSH),
     ("/opentelemetry.proto.collector.profiles.v1development.ProfilesService/", PUSH),
@@ -75,6 +76,7 @@ mod tests {
             ("/api/v1/delete", ADMIN),
             ("/api/v1/discarded", QUERY),
             ("/ingest", PUSH),
+            ("/debuginfo.v1alpha1.DebuginfoService/Upload/ab12", PUSH),
             ("/pyroscope/ingest", PUSH),
             ("/pyroscope/render", QUERY),
             ("/push.v1.PusherService/Push", PUSH),

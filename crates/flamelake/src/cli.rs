@@ -11,7 +11,8 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 9] = ["push", "query", "import", "watch", "ui", "ring", "token", "completions", "help"];
+const COMMANDS: [&str; 10] =
+    ["debuginfo", "push", "query", "import", "watch", "ui", "ring", "token", "completions", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:

@@ -12,6 +12,7 @@ mod diff;
 mod exit;
 mod ring;
 mod token;
+mod debuginfo;
 mod delete;
 mod tree;
 mod render;
@@ -50,6 +51,9 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// Gives names to the addresses of native programs.
+    #[command(subcommand)]
+    Debuginfo(debuginfo::Debuginfo),
     /// Shows who is a member of the cluster.
     Ring(ring::Ring),
     /// Draws a request token and prints it, and below it the line for auth.tokens-file.
@@ -102,6 +106,7 @@ impl Commands {
                 );
                 query::out(&String::from_utf8_lossy(&script))
             }
+            Command::Debuginfo(debuginfo) => debuginfo.run().await,
             Command::Ring(ring) => ring.run().await,
             Command::Token(token) => token.run(),
             Command::Admin(admin) => admin.run().await,

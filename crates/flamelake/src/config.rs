@@ -58,6 +58,8 @@ flamelake_config::section! {
             pub catalog: flamelake_catalog::CatalogConfig,
             /// Reading of blocks.
             pub store_gateway: flamelake_store_gateway::StoreGatewayConfig,
+            /// Names for addresses of native code.
+            pub symbolizer: flamelake_debuginfo::SymbolizerConfig,
             /// The query API.
             pub querier: flamelake_querier::QuerierConfig,
             /// Retention.

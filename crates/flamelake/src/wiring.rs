@@ -10,6 +10,7 @@ use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayAp
 use flamelake_catalog::CatalogStore;
 use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll, compactor_service, delete_routes};
 use flamelake_config::{LimitsSource, TenantLimits};
+use flamelake_debuginfo::{Symboliser, SymboliserDeps, Uploads};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
@@ -75,6 +76,8 @@ struct Parts<'a> {
 struct Store {
     bucket: Bucket,
     catalog: Arc<CatalogStore>,
+    /// `None`: addresses stay as they are.
+    symboliser: Option<Symboliser>,
 }
 
 /// Builds the roles of this process; when it returns, older logs are replayed and the roles can answer.
@@ -100,8 +103,15 @@ pub(crate) async fn build(
         gateway: None,
         local_cache: None,
     };
-    if [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor].into_iter().any(|role| roles.has(role)) {
+    let wants_store = [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor];
+    let has_uploads = settings.symbolizer.enabled && roles.has(Role::Distributor);
+    if has_uploads || wants_store.into_iter().any(|role| roles.has(role)) {
         let store = parts.store().await?;
+        if has_uploads {
+            let (config, clock) = (settings.symbolizer.clone(), Arc::clone(clock));
+            let uploads = Uploads::new(config, store.bucket.clone(), clock, store.symboliser.clone());
+            (system.rpc, system.http) = (uploads.rpc(), uploads.http(settings.tenancy()));
+        }
         if roles.has(Role::Ingester) {
             let ingester = Arc::new(parts.ingester(&store).await?);
             let api = parts.gated(Arc::clone(&ingester) as Arc<dyn IngesterApi>);
@@ -116,8 +126,9 @@ pub(crate) async fn build(
         }
         if roles.has(Role::Querier) {
             let querier = parts.querier(&store, &system);
-            system.http = querier.http(settings.tenancy()).merge(flamelake_web::routes());
-            system.rpc = querier.rpc().merge(Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc());
+            system.http = system.http.merge(querier.http(settings.tenancy())).merge(flamelake_web::routes());
+            system.rpc =
+                system.rpc.merge(querier.rpc()).merge(Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc());
         }
         if roles.has(Role::Compactor) {
             let compactor = Arc::new(parts.compactor(store, &system)?);
@@ -149,7 +160,14 @@ impl Parts<'_> {
         }
         let config = self.settings.catalog.clone();
         let catalog = CatalogStore::new(bucket.clone(), Arc::clone(self.clock), config, self.registry);
-        Ok(Store { bucket, catalog: Arc::new(catalog) })
+        let symbolizer = &self.settings.symbolizer;
+        let deps = || SymboliserDeps {
+            bucket: bucket.clone(),
+            clock: Arc::clone(self.clock),
+            registry: self.registry.clone(),
+        };
+        let symboliser = symbolizer.enabled.then(|| Symboliser::new(symbolizer, deps()));
+        Ok(Store { bucket, catalog: Arc::new(catalog), symboliser })
     }
 
     async fn ingester(&self, store: &Store) -> anyhow::Result<Ingester> {
@@ -161,6 +179,7 @@ impl Parts<'_> {
             logs,
             catalog: Arc::clone(&store.catalog),
             registrar: self.cluster.registration(),
+            symboliser: store.symboliser.clone(),
             clock: Arc::clone(self.clock),
             registry: self.registry.clone(),
         };
@@ -200,7 +219,12 @@ impl Parts<'_> {
         };
         Arc::new(StoreGateway::new(
             self.settings.store_gateway.clone(),
-            StoreGatewayDeps { bucket, clock: Arc::clone(self.clock), registry: self.registry.clone() },
+            StoreGatewayDeps {
+                bucket,
+                symboliser: store.symboliser.clone(),
+                clock: Arc::clone(self.clock),
+                registry: self.registry.clone(),
+            },
         ))
     }
 

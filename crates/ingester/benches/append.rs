@@ -24,7 +24,15 @@ async fn ingester() -> Ingester {
     let interval = std::time::Duration::from_millis(1);
     let journal = JournalConfig { url: "bucket".to_owned(), flush_interval: interval, ..JournalConfig::default() };
     let logs = open_log_store(&journal, &bucket, Arc::clone(&clock), &Registry::new()).expect("a log in memory");
-    let deps = IngesterDeps { bucket, logs, catalog: Arc::new(catalog), registrar: Arc::new(NoRing), clock, registry };
+    let deps = IngesterDeps {
+        symboliser: None,
+        bucket,
+        logs,
+        catalog: Arc::new(catalog),
+        registrar: Arc::new(NoRing),
+        clock,
+        registry,
+    };
     Ingester::start("bench", IngesterConfig::default(), journal, deps).await.expect("nothing to recover")
 }
 

@@ -1,6 +1,7 @@
 //! Answers from exactly the rows above the caller's watermarks (architecture section 5, reads).
 
 use flamelake_api::roles::IngesterQuery;
+use flamelake_debuginfo::Symbolised;
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_query_engine::{SourceError, execute};
@@ -12,6 +13,7 @@ use crate::service::Shared;
 
 pub(crate) async fn query(shared: &Shared, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
     let source = snapshot(&shared.head, &request).map_err(|error| StatusError::from_coded(&error))?;
+    let source = Symbolised::new(&source, &request.tenant, shared.symboliser.as_ref(), false);
     let answer = shared.cores.share(request.tenant.clone(), execute(&source, &request.query)).await;
     let mut answer = answer.map_err(|error| match error {
         SourceError::Status(status) => status,

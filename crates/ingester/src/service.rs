@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_catalog::CatalogStore;
+use flamelake_debuginfo::Symboliser;
 use flamelake_journal::{Journal, JournalConfig, LogStore, OldEpoch};
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
@@ -65,6 +66,8 @@ pub struct IngesterDeps {
     pub catalog: Arc<CatalogStore>,
     /// Tells everybody that this ingester is there.
     pub registrar: Arc<dyn Registrar>,
+    /// Names addresses in answers; `None`: they stay as they are.
+    pub symboliser: Option<Symboliser>,
     /// Time.
     pub clock: SharedClock,
     /// Where metrics are registered.
@@ -79,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) dedup: Arc<DedupWindow>,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<CatalogStore>,
+    pub(crate) symboliser: Option<Symboliser>,
     pub(crate) clock: SharedClock,
     /// One a core, for questions. Tenants take turns.
     pub(crate) cores: FairTurns<TenantId>,
@@ -112,6 +116,7 @@ impl Shared {
             head,
             bucket: deps.bucket.clone(),
             catalog: Arc::clone(&deps.catalog),
+            symboliser: deps.symboliser.clone(),
             clock: Arc::clone(&deps.clock),
             cores: FairTurns::one_a_core(),
             metrics,

@@ -51,6 +51,7 @@ impl World {
         let url = format!("file://{}", self.folder.path().join("log").display());
         let journal = JournalConfig { url, ..JournalConfig::default() };
         let deps = IngesterDeps {
+            symboliser: None,
             bucket: self.bucket.clone(),
             logs: self.logs(&journal).await,
             catalog: Arc::clone(&self.catalog),

@@ -27,6 +27,7 @@ async fn ingester(folder: &tempfile::TempDir) -> Arc<Ingester> {
     let (clock, registry, bucket) = (SystemClock::shared(), Registry::new(), Bucket::in_memory());
     let journal = JournalConfig { url: format!("file://{}", folder.path().display()), ..JournalConfig::default() };
     let deps = IngesterDeps {
+        symboliser: None,
         bucket: bucket.clone(),
         logs: open_log_store(&journal, &bucket, Arc::clone(&clock), &registry).unwrap(),
         catalog: Arc::new(CatalogStore::new(bucket, Arc::clone(&clock), CatalogConfig::default(), &registry)),

@@ -45,6 +45,7 @@ impl Process {
         let catalog = Arc::new(CatalogStore::new(bucket.clone(), Arc::clone(&clock), catalog, &Registry::new()));
         let logs = logs(bucket);
         let deps = IngesterDeps {
+            symboliser: None,
             bucket: bucket.clone(),
             logs: Arc::clone(&logs),
             catalog: Arc::clone(&catalog),

@@ -74,6 +74,7 @@ fn partition_info(partition: &PartitionMeta) -> PartitionInfo {
         part: partition.part.into(),
         service_name: partition.service_name.as_str().into(),
         profile_types: partition.profile_types.iter().map(|id| id.as_str().into()).collect(),
+        native_build_ids: partition.native_build_ids.iter().map(|id| id.as_str().into()).collect(),
         min_time: TimestampNs(partition.min_time_ns),
         max_time: TimestampNs(partition.max_time_ns),
     }

@@ -17,6 +17,8 @@ pub struct PartitionInfo {
     pub service_name: Arc<str>,
     /// Distinct profile type ids, sorted; lets a planner skip the partition.
     pub profile_types: Vec<Arc<str>>,
+    /// Build ids, as mappings have them, of binaries with locations that have no lines.
+    pub native_build_ids: Vec<Arc<str>>,
     /// Earliest profile.
     pub min_time: TimestampNs,
     /// Latest profile.

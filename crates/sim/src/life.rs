@@ -199,6 +199,7 @@ impl Seat {
             ..IngesterConfig::default()
         };
         let deps = IngesterDeps {
+            symboliser: None,
             bucket,
             logs: self.world.plant.logs(logs),
             catalog,
@@ -246,7 +247,8 @@ impl Seat {
             registry: registry.clone(),
         };
         let write = RoutedIngesters::new(&DistributorConfig::default(), routes).map_err(text)?;
-        let deps = StoreGatewayDeps { bucket, clock: Arc::clone(&self.clock), registry: registry.clone() };
+        let deps =
+            StoreGatewayDeps { symboliser: None, bucket, clock: Arc::clone(&self.clock), registry: registry.clone() };
         let gateway = StoreGateway::new(StoreGatewayConfig::default(), deps);
         let deps = QuerierDeps {
             ingesters: Arc::clone(&membered.members) as _,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flamelake_api::roles::StoreGatewayQuery;
 use flamelake_block::meta::Ulid;
+use flamelake_debuginfo::Symbolised;
 use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{StatusError, TenantId};
 use flamelake_query_engine::{Merger, SourceError, execute};
@@ -106,7 +107,8 @@ async fn execute_block(
 ) -> Result<PartialAnswer, SourceError> {
     let reader = shared.cache.get(tenant, block).await.map_err(|error| SourceError::from(&*error))?;
     let before = reader.memory_bytes();
-    let answer = shared.cores.share(tenant.clone(), execute(&*reader, query)).await?;
+    let source = Symbolised::new(&*reader, tenant, shared.symboliser.as_ref(), true);
+    let answer = shared.cores.share(tenant.clone(), execute(&source, query)).await?;
     if reader.memory_bytes() != before {
         shared.cache.weigh_again(tenant, block, reader).await;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flamelake_api::roles::{StoreGatewayApi, StoreGatewayQuery};
 use flamelake_block::meta::Ulid;
+use flamelake_debuginfo::Symboliser;
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_object_storage::Bucket;
@@ -26,6 +27,8 @@ const TOLD_MAX: usize = 10_000;
 pub struct StoreGatewayDeps {
     /// Where blocks lie.
     pub bucket: Bucket,
+    /// Names addresses; `None`: they stay as they are.
+    pub symboliser: Option<Symboliser>,
     /// Time, for the duration of queries.
     pub clock: SharedClock,
     /// Where metrics are registered.
@@ -41,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) turns: FairTurns<TenantId>,
     /// One a core, for computing.
     pub(crate) cores: FairTurns<TenantId>,
+    pub(crate) symboliser: Option<Symboliser>,
     pub(crate) metrics: Metrics,
     clock: SharedClock,
     told: Mutex<std::collections::HashSet<(TenantId, Ulid)>>,
@@ -70,7 +74,8 @@ impl StoreGateway {
         let cache = BlockCache::new(deps.bucket, config.cache_bytes_max.0, metrics.clone());
         let (turns, cores) = (FairTurns::new(config.blocks_concurrent_max), FairTurns::one_a_core());
         let told = Mutex::default();
-        Self { shared: Arc::new(Shared { config, cache, turns, cores, metrics, clock: deps.clock, told }) }
+        let (clock, symboliser) = (deps.clock, deps.symboliser);
+        Self { shared: Arc::new(Shared { config, cache, turns, cores, symboliser, metrics, clock, told }) }
     }
 }
 

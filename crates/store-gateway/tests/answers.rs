@@ -38,7 +38,7 @@ impl World {
         let store = FaultyStore::new(Arc::new(InMemory::new()), faults.clone());
         let bucket = Bucket::from_store(Arc::new(store), RetryPolicy::once(), BucketDeps::default());
         let clock = FakeClock::at_unix_nanos(0).shared();
-        let deps = StoreGatewayDeps { bucket: bucket.clone(), clock, registry: registry.clone() };
+        let deps = StoreGatewayDeps { symboliser: None, bucket: bucket.clone(), clock, registry: registry.clone() };
         Self { bucket, faults, registry, gateway: StoreGateway::new(config, deps) }
     }
 

@@ -11,4 +11,4 @@ mod append;
 
 pub use snapshot::SymbolSnapshot;
 pub use source::{FunctionView, LineView, LocationView, MappingView, SymbolSource};
-pub use table::SymbolTable;
+pub use table::{NATIVE_BUILD_IDS_MAX, SymbolTable};

@@ -15,6 +15,8 @@ use crate::{LineView, SymbolSnapshot};
 
 /// The empty stack, in both trees.
 const ROOT: u32 = 0;
+/// Binaries of one partition that can be named afterwards.
+pub const NATIVE_BUILD_IDS_MAX: usize = 1024;
 /// Not translated yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -37,6 +39,8 @@ struct Index {
     stacks: Interner,
     /// Children in the function tree by (parent, name).
     function_nodes: Interner,
+    /// String ids of the build ids of locations without lines.
+    native_build_ids: Vec<u32>,
     /// Whole stacks by hash.
     known: HashTable<KnownStack>,
 }
@@ -98,6 +102,11 @@ impl SymbolTable {
     /// Location-tree nodes, for the growth guard.
     pub fn stack_count(&self) -> u32 {
         self.rows.stacks.len()
+    }
+
+    /// Build ids (as the mappings have them) of binaries with locations that have no lines; not more than [`NATIVE_BUILD_IDS_MAX`].
+    pub fn native_build_ids(&self) -> impl Iterator<Item = &str> {
+        self.index.native_build_ids.iter().map(|id| self.rows.string(*id))
     }
 
     /// Memory held, the part that snapshots share included.
@@ -194,6 +203,9 @@ impl Index {
                 && rows.lines.get(row.lines) == lines
         };
         self.locations.find(hash, same).unwrap_or_else(|| {
+            if lines.is_empty() {
+                note_native(&mut self.native_build_ids, rows, mapping);
+            }
             let lines = rows.lines.push(lines);
             let id = rows.locations.push(LocationRow { mapping, is_folded, address, lines });
             self.locations.insert(hash, id);
@@ -233,6 +245,13 @@ impl Index {
         let interners =
             [&self.strings, &self.functions, &self.mappings, &self.locations, &self.stacks, &self.function_nodes];
         interners.iter().map(|interner| interner.memory_bytes()).sum::<usize>() + self.known.allocation_size()
+    }
+}
+
+fn note_native(known: &mut Vec<u32>, rows: &Rows, mapping: u32) {
+    let build_id = rows.mappings.get(mapping).build_id;
+    if known.len() < NATIVE_BUILD_IDS_MAX && !rows.string(build_id).is_empty() && !known.contains(&build_id) {
+        known.push(build_id);
     }
 }
 

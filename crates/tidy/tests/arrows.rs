@@ -27,20 +27,35 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "ring" => &[&["model"], FOUNDATION],
         // The page knows only its own files.
         "web" => &[],
+        // Names for addresses: uploads in, symbols out.
+        "debuginfo" => &[&["model", "symbols", "block", "query-engine", "object-storage", "api", "rpc"], FOUNDATION],
         // Roles: none knows another.
         "distributor" => &[&["model", "pprof"], CLUSTER, FOUNDATION],
         "ingester" => &[
-            &["model", "pprof", "symbols", "block", "journal", "catalog", "query-engine", "object-storage"],
+            &[
+                "model",
+                "pprof",
+                "symbols",
+                "block",
+                "journal",
+                "catalog",
+                "query-engine",
+                "object-storage",
+                "debuginfo",
+            ],
             CLUSTER,
             FOUNDATION,
         ],
-        "store-gateway" => &[&["model", "block", "query-engine", "object-storage"], CLUSTER, FOUNDATION],
+        "store-gateway" => &[&["model", "block", "query-engine", "object-storage", "debuginfo"], CLUSTER, FOUNDATION],
         "querier" => &[&["model", "pprof", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         "compactor" => &[&["model", "symbols", "block", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         // The program builds what roles are given, and `flamelake admin` looks at blocks, catalogs and logs without a server.
-        "flamelake" => {
-            &[&["model", "object-storage", "block", "catalog", "journal", "web"], CLUSTER, FOUNDATION, ROLES]
-        }
+        "flamelake" => &[
+            &["model", "object-storage", "block", "catalog", "journal", "web", "debuginfo"],
+            CLUSTER,
+            FOUNDATION,
+            ROLES,
+        ],
         // Builds what the program builds, over a world of its own.
         "sim" => &[&["model", "object-storage", "catalog", "journal", "testkit"], CLUSTER, FOUNDATION, ROLES],
         // Other tests and tools meet the server only over the network.

@@ -11,6 +11,7 @@ mod cluster_ledger;
 mod cluster_network;
 mod connections;
 mod damage;
+mod debuginfo;
 mod dedup;
 mod delete;
 mod disk_full;

@@ -1,11 +1,11 @@
 //! The symbols that a partition's samples use, renumbered, as rows of `functions`, `frames`, `fnstacks` and `stacks`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow_array::builder::Int64Builder;
 use arrow_array::builder::{StringBuilder, UInt32Builder};
 use arrow_array::{BooleanArray, Int64Array, StringArray, UInt8Array, UInt32Array, UInt64Array};
-use flamelake_symbols::{FunctionView, MappingView, SymbolSource};
+use flamelake_symbols::{FunctionView, MappingView, NATIVE_BUILD_IDS_MAX, SymbolSource};
 
 use super::column::{Column, part_column, values};
 use super::preorder::{DROPPED, Preorder};
@@ -104,6 +104,17 @@ impl<'a> UsedSymbols<'a> {
             values(StringArray::from_iter_values(rows.iter().map(|row| row.filename))),
             values(Int64Array::from_iter_values(rows.iter().map(|row| row.start_line))),
         ]
+    }
+
+    /// Build ids of locations without lines, sorted.
+    pub(super) fn native_build_ids(&self) -> Vec<String> {
+        let build_id = |old: &u32| {
+            let location = self.source.location(*old);
+            location.lines.is_empty().then(|| self.source.mapping(location.mapping).build_id)
+        };
+        let found: BTreeSet<&str> =
+            self.location_order.iter().filter_map(build_id).filter(|id| !id.is_empty()).collect();
+        found.into_iter().take(NATIVE_BUILD_IDS_MAX).map(str::to_owned).collect()
     }
 
     /// One row a line of a location, or one without function for a location without lines.

@@ -15,6 +15,8 @@ use super::Target;
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
+const UPLOAD_OFFSET: &str = "upload-offset";
+
 /// A server, seen from outside.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
@@ -128,8 +130,27 @@ impl Client {
 
     /// Posts a body of any kind; a refusal is told as that of a call.
     pub(super) async fn post_body(&self, path: &str, content_type: &str, body: Bytes) -> Result<Bytes, CallError> {
-        let mut request =
+        let request =
             self.http.post(format!("{}/{path}", self.base)).header(header::CONTENT_TYPE, content_type).body(body);
+        self.posted(request).await
+    }
+
+    /// Posts bytes of an upload from this offset on.
+    pub(super) async fn post_at(&self, path: &str, offset: u64, body: Bytes) -> Result<Bytes, CallError> {
+        self.posted(self.http.post(format!("{}/{path}", self.base)).header(UPLOAD_OFFSET, offset).body(body)).await
+    }
+
+    /// How far an upload has come; `None` if none is under way.
+    pub(super) async fn upload_offset(&self, path: &str) -> Result<Option<u64>, CallError> {
+        let mut request = self.http.head(format!("{}/{path}", self.base));
+        if let Some(tenant) = &self.tenant {
+            request = request.header("x-scope-orgid", tenant);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        Ok(response.headers().get(UPLOAD_OFFSET).and_then(|offset| offset.to_str().ok()?.parse().ok()))
+    }
+
+    async fn posted(&self, mut request: reqwest::RequestBuilder) -> Result<Bytes, CallError> {
         if let Some(tenant) = &self.tenant {
             request = request.header("x-scope-orgid", tenant);
         }

@@ -26,6 +26,10 @@ impl PartitionSymbols {
         u64::from(self.0.lock().stack_count())
     }
 
+    pub(crate) fn native_build_ids(&self) -> Vec<Arc<str>> {
+        self.0.lock().native_build_ids().map(Arc::from).collect()
+    }
+
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.0.lock().memory_bytes() as u64
     }

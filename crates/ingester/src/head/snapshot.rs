@@ -78,6 +78,7 @@ fn info(partition: &PartitionHead, part: u32) -> PartitionInfo {
         part,
         service_name: Arc::clone(&partition.service_name),
         profile_types: partition.profile_types.iter().cloned().collect(),
+        native_build_ids: partition.symbols.native_build_ids(),
         min_time: TimestampNs(partition.min_time_ns),
         max_time: TimestampNs(partition.max_time_ns),
     }

@@ -202,6 +202,7 @@ fn partition(part: u32, service: &str, profiles: &[&TestProfile]) -> Partition {
     types.sort();
     types.dedup();
     let info = PartitionInfo {
+        native_build_ids: Vec::new(),
         part,
         service_name: service.into(),
         profile_types: types,
