@@ -6,6 +6,7 @@
 mod section;
 mod parse;
 mod relabel;
+mod usage_group;
 mod byte_size;
 mod duration;
 mod secret;

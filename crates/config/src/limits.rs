@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flamelake_model::TenantId;
 use flamelake_model::relabel::RelabelRules;
+use flamelake_model::usage_group::{Sampling, UsageGroups};
 
 use crate::RulesPosition;
 
@@ -55,6 +56,12 @@ crate::section! {
         /// Prometheus relabel rules, `keep` and `drop` alone, over a series' labels with `__type__` and `__unit__`: types of values that a
         /// rule drops are not stored.
         "distributor.sample-type-relabeling-rules" => pub sample_type_relabeling_rules: RelabelRules = RelabelRules::default(),
+        /// Groups of series by name, each a selector, that bytes are counted under; `${labels.NAME}` in a name is filled by the series.
+        "distributor.usage-groups" => pub distributor_usage_groups: UsageGroups = UsageGroups::default(),
+        /// Shares of the profiles of usage groups that are kept; others are dropped and counted, or kept as totals without stacks.
+        "distributor.sampling" => pub distributor_sampling: Sampling = Sampling::default(),
+        /// On: names of labels are any UTF-8. Off: `.` becomes `_`, and names with other characters than letters, digits and `_` are refused.
+        "validation.disable-label-sanitization" => pub disable_label_sanitization: bool = true,
         /// Profiles older than this are refused. 0 = any age.
         "validation.reject-older-than" => pub reject_older_than: Duration = HOUR,
         /// Profiles that lie further in the future than this are refused. 0 = any.

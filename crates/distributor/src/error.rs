@@ -34,6 +34,8 @@ pub enum Reason {
     RateLimited,
     /// A rule of the tenant's drops the series: no error.
     DroppedByRelabelRules,
+    /// A rule of the tenant's keeps only a share of such profiles: no error.
+    DroppedBySamplingRules,
     /// The tenant has too many active series.
     SeriesLimit,
     /// This process has too much in hand.
@@ -58,6 +60,7 @@ impl Reason {
             Self::SampleLabelsLimit => "sample_labels_limit",
             Self::RateLimited => "rate_limited",
             Self::DroppedByRelabelRules => "dropped_by_relabel_rules",
+            Self::DroppedBySamplingRules => "dropped_by_sampling_rules",
             Self::SeriesLimit => "series_limit",
             Self::InflightBytes => "inflight_bytes",
         }

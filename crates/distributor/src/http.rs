@@ -1,5 +1,6 @@
 //! `POST /ingest` (contract `ingest.md` section 4): the body becomes a batch, as the message of `Push` does; the same path takes it on.
 
+mod costs;
 mod discarded;
 pub(crate) mod multipart;
 pub(crate) mod query;
@@ -27,9 +28,10 @@ use crate::http::query::Format;
 use crate::refusals::Discarded;
 use crate::{Distributor, PushBatch, PushSeries};
 
-/// The routes of `/ingest` and `/api/v1/discarded` for the public port.
+/// The routes of `/ingest`, `/api/v1/discarded` and `/api/v1/costs` for the public port.
 pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
-    let discarded = discarded::route(Arc::clone(&distributor), tenancy);
+    let told =
+        discarded::route(Arc::clone(&distributor), tenancy).merge(costs::route(Arc::clone(&distributor), tenancy));
     let handler = any(move |request: Request| {
         let distributor = Arc::clone(&distributor);
         async move {
@@ -39,7 +41,7 @@ pub fn routes(distributor: Arc<Distributor>, tenancy: Tenancy) -> Router {
             }
         }
     });
-    Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler).merge(discarded)
+    Router::new().route("/ingest", handler.clone()).route("/pyroscope/ingest", handler).merge(told)
 }
 
 /// Of a body that is too large, read only to be able to answer.

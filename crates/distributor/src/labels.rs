@@ -18,6 +18,8 @@ pub(crate) struct LabelLimits {
     pub(crate) name_bytes_max: usize,
     /// Bytes of a value.
     pub(crate) value_bytes_max: usize,
+    /// Names are made, or refused, as Prometheus of old wants them.
+    pub(crate) sanitizes: bool,
 }
 
 /// Sorts; drops labels with an empty value together with others of their name; sets `service_name` if it is absent or empty.
@@ -67,7 +69,6 @@ pub(crate) fn bytes(labels: &[(String, String)]) -> usize {
     labels.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// The nine rules of section 1.3 over labels sorted by name. Text is UTF-8 by its type, which settles rule 8.
 /// A number that stays the same for a series, on every distributor.
 pub(crate) fn hash(labels: &[(String, String)]) -> u64 {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
@@ -80,6 +81,28 @@ pub(crate) fn hash(labels: &[(String, String)]) -> u64 {
     hasher.digest()
 }
 
+/// `.` in names becomes `_`; labels that are equal then are one. Tells how many names changed.
+pub(crate) fn sanitize(labels: &mut Pairs) -> Result<usize, PushError> {
+    let is_start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'.';
+    let is_valid =
+        |name: &str| name.bytes().enumerate().all(|(at, byte)| is_start(byte) || (at > 0 && byte.is_ascii_digit()));
+    if let Some((name, _)) = labels.iter().find(|(name, _)| !is_valid(name)) {
+        let text = format!("invalid labels '{}' with error: invalid label name '{name}'", show(labels));
+        refuse(Reason::InvalidLabels, text)?;
+    }
+    let mut changed = 0;
+    for (name, _) in labels.iter_mut().filter(|(name, _)| name.contains('.')) {
+        *name = name.replace('.', "_");
+        changed += 1;
+    }
+    if changed > 0 {
+        labels.sort();
+        labels.dedup();
+    }
+    Ok(changed)
+}
+
+/// The nine rules of section 1.3 over labels sorted by name. Text is UTF-8 by its type, which settles rule 8.
 pub(crate) fn check(labels: &[(String, String)], limits: LabelLimits) -> Result<(), PushError> {
     if labels.is_empty() {
         return refuse(Reason::MissingLabels, "error at least one label pair is required per profile".to_owned());

@@ -16,6 +16,8 @@ mod prepare;
 mod limits;
 mod labels;
 mod relabel;
+mod usage;
+mod costs;
 mod service_version;
 mod profile_id;
 mod rate_limit;

@@ -60,6 +60,7 @@ impl From<&Limits> for PushLimits {
                 names_max: limits.max_label_names_per_series,
                 name_bytes_max: limits.max_label_name_length,
                 value_bytes_max: limits.max_label_value_length,
+                sanitizes: !limits.disable_label_sanitization,
             },
             series_max: limits.max_global_series_per_tenant,
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flamelake_config::Limits;
-use flamelake_model::{StatusError, TenantId};
+use flamelake_model::{StatusError, TenantId, label_name};
 use flamelake_pprof::frame::Frame;
 use flamelake_pprof::{DecodeError, Decoder, Language, ProfileStats};
 use flamelake_runtime::clock::SharedClock;
@@ -24,6 +24,7 @@ use crate::rate_limit::{RateLimiter, binary_units};
 use crate::refusals;
 use crate::relabel::PushRules;
 use crate::service_version::ServiceVersion;
+use crate::usage::{Fate, UsageRules};
 
 /// Smaller profiles are decoded where they are: a fifth of a millisecond is less than handing them to another thread and back costs
 /// under load.
@@ -53,6 +54,8 @@ pub(crate) struct Prepared {
     pub(crate) frames: Vec<Bytes>,
     /// Hash of the labels that it came with.
     pub(crate) spread: u64,
+    /// Of all frames.
+    pub(crate) samples: u64,
 }
 
 /// What the profiles of one request share.
@@ -61,6 +64,7 @@ pub(crate) struct Request {
     tenant: TenantId,
     limits: PushLimits,
     rules: PushRules,
+    usage: UsageRules,
     /// Profiles unpacked so far.
     profiles: AtomicU64,
     /// Their uncompressed bytes.
@@ -70,7 +74,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn new(tenant: TenantId, limits: &Limits, rules: PushRules) -> Self {
         let (profiles, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { tenant, limits: PushLimits::from(limits), rules, profiles, bytes }
+        Self { tenant, limits: PushLimits::from(limits), rules, usage: UsageRules::new(limits), profiles, bytes }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -199,6 +203,11 @@ impl Tools {
                 let (service, message) = (refusals::service(&job.labels), error.to_string());
                 let refused = refusals::Discarded { reason, profiles: 1, bytes, service, message: &message };
                 self.metrics.discarded(&request.tenant, refused);
+                if reason != Reason::RateLimited
+                    && let Some(groups) = request.usage.groups(&job.labels)
+                {
+                    self.metrics.usage_discarded(&request.tenant, &groups, reason, bytes);
+                }
             }
             error
         })
@@ -206,6 +215,7 @@ impl Tools {
 
     fn frames(&self, request: &Request, job: &Job, decoder: &mut Decoder) -> Result<Option<Prepared>, Refused> {
         let (tenant, limits, labels) = (&request.tenant, &request.limits, &job.labels[..]);
+        let started = self.clock.monotonic();
         let bytes_max = limits.profile_bytes_max();
         let stats = decoder.decode(&job.pprof, bytes_max).map_err(|error| match error {
             DecodeError::TooLarge { .. } => Refused { error: error.into(), bytes: bytes_max as u64 },
@@ -218,7 +228,32 @@ impl Tools {
         }
         self.metrics.received(tenant, bytes);
         self.rate(request, bytes).map_err(|error| Refused { error, bytes })?;
-        self.judged(request, job, decoder, stats).map_err(|error| Refused { error, bytes })
+        let fate = self.fate(request, job, bytes);
+        if fate == Fate::Dropped {
+            return Ok(None);
+        }
+        let prepared = self.judged(request, job, decoder, stats, fate).map_err(|error| Refused { error, bytes })?;
+        if let Some(Prepared { samples, .. }) = &prepared {
+            let took = self.clock.monotonic().saturating_sub(started);
+            self.metrics.costs.add(tenant, refusals::service(labels), bytes, *samples, took);
+        }
+        Ok(prepared)
+    }
+
+    /// Counts a received profile for its usage groups; sampling may end it here.
+    fn fate(&self, request: &Request, job: &Job, bytes: u64) -> Fate {
+        let (tenant, labels) = (&request.tenant, &job.labels[..]);
+        let Some(groups) = request.usage.groups(labels) else { return Fate::Kept };
+        self.metrics.usage_received(tenant, &groups, bytes);
+        let fate = request.usage.fate(&groups, labels, &job.pprof);
+        if fate == Fate::Dropped {
+            let reason = Reason::DroppedBySamplingRules;
+            let message = "a sampling rule of the tenant keeps a share of such profiles only";
+            let service = refusals::service(labels);
+            self.metrics.discarded(tenant, refusals::Discarded { reason, profiles: 1, bytes, service, message });
+            self.metrics.usage_discarded(tenant, &groups, reason, bytes);
+        }
+        fate
     }
 
     /// What remains once a profile is unpacked and within the rate.
@@ -228,6 +263,7 @@ impl Tools {
         job: &Job,
         decoder: &mut Decoder,
         stats: ProfileStats,
+        fate: Fate,
     ) -> Result<Option<Prepared>, PushError> {
         let (limits, labels) = (&request.limits, &job.labels[..]);
         let language = decoder.language(labels);
@@ -250,6 +286,9 @@ impl Tools {
             dropped(1, bytes);
             return Ok(None);
         }
+        if fate == Fate::Stripped {
+            decoder.strip();
+        }
         let samples = decoder.normalise();
         if samples == 0 {
             return Ok(None);
@@ -264,7 +303,17 @@ impl Tools {
         if split.groups.is_empty() {
             return Ok(None);
         }
-        split.groups.iter().try_for_each(|group| labels::check(&group.labels, limits.labels))?;
+        for group in &mut split.groups {
+            if fate == Fate::Stripped {
+                group.labels.retain(|(name, _)| name != label_name::SAMPLED);
+                group.labels.push((label_name::SAMPLED.to_owned(), "true".to_owned()));
+                group.labels.sort();
+            }
+            if limits.labels.sanitizes {
+                self.metrics.sanitized(&request.tenant, labels::sanitize(&mut group.labels)?);
+            }
+            labels::check(&group.labels, limits.labels)?;
+        }
         let hashes: Vec<u64> = split.groups.iter().map(|group| labels::hash(&group.labels)).collect();
         self.active(request, &hashes)?;
         let sent = Sent {
@@ -281,7 +330,8 @@ impl Tools {
             frames.iter_mut().for_each(|frame| version.write_into(frame));
         }
         self.metrics.samples(&request.tenant, samples as u64);
-        Ok(Some(Prepared { frames: frames.iter().map(encoded).collect(), spread: labels::hash(labels) }))
+        let (frames, spread) = (frames.iter().map(encoded).collect(), labels::hash(labels));
+        Ok(Some(Prepared { frames, spread, samples: samples as u64 }))
     }
 
     fn active(&self, request: &Request, series: &[u64]) -> Result<(), PushError> {

@@ -3,7 +3,7 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 39] = [
+const PATHS: [(&str, Access); 40] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
@@ -36,6 +36,7 @@ const PATHS: [(&str, Access); 39] = [
     ("/push.v1.PusherService/", PUSH),
     ("/pyroscope/ingest", PUSH),
     ("/v1development/profiles", PUSH),
+    ("/api/v1/costs", QUERY),
     ("/api/v1/discarded", QUERY),
     ("/adhocprofiles.v1.AdHocProfileService/", QUERY),
     ("/debuginfo.v1alpha1.DebuginfoService/ListDebuginfo", QUERY),

@@ -24,6 +24,7 @@ use flamelake_config::Secret;
 
 use client::Client;
 pub(crate) use exit::Exit;
+pub(crate) use push::{Format, unpack};
 pub(crate) use time::show as show_time;
 
 /// The commands that talk to a server.

@@ -3,6 +3,7 @@
 mod config;
 mod target;
 mod cli;
+mod adhoc_formats;
 mod admin;
 mod cluster;
 mod life;

@@ -15,13 +15,14 @@ use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDep
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_object_storage::{Bucket, LocalCache, LocalCacheConfig};
-use flamelake_querier::{Querier, QuerierDeps, Settings, ShardedGateways};
+use flamelake_querier::{AdHocProfiles, Querier, QuerierDeps, Settings, ShardedGateways};
 use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
 use flamelake_store_gateway::{StoreGateway, StoreGatewayConfig, StoreGatewayDeps, store_gateway_service};
 use prometheus::Registry;
 
+use crate::adhoc_formats;
 use crate::arbiter;
 use crate::cluster::{Cluster, Gated, GatedAlone, member_service};
 use crate::config::ServerSettings;
@@ -129,6 +130,10 @@ pub(crate) async fn build(
             system.http = system.http.merge(querier.http(settings.tenancy())).merge(flamelake_web::routes());
             system.rpc =
                 system.rpc.merge(querier.rpc()).merge(Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc());
+            let formats = Arc::new(adhoc_formats::pprofs);
+            let limits = Arc::clone(&parts.limits);
+            let adhoc = AdHocProfiles::new(store.bucket.clone(), Arc::clone(clock), limits, formats);
+            system.rpc = system.rpc.merge(adhoc.rpc());
         }
         if roles.has(Role::Compactor) {
             let compactor = Arc::new(parts.compactor(store, &system)?);

@@ -10,6 +10,7 @@ mod profile_type;
 mod profile_id;
 pub mod selector;
 pub mod relabel;
+pub mod usage_group;
 pub mod tree;
 pub mod flamegraph;
 pub mod flamegraph_diff;

@@ -10,7 +10,7 @@ use crate::go_fixes;
 use crate::inflate::{Inflate, Inflater};
 use crate::language::Language;
 use crate::normalise::Normalised;
-use crate::scan::RawProfile;
+use crate::scan::{RawProfile, RawSample};
 use crate::split::frames::{FrameWriter, Source};
 use crate::split::{Split, split};
 use crate::texts::Texts;
@@ -124,6 +124,21 @@ impl Decoder {
             (sample.values_start, sample.values_end) = (start, values.len() as u32);
         }
         self.profile.values = values;
+    }
+
+    /// Leaves of the samples only their sums: one sample without stack and without labels. Those that [`normalise`](Self::normalise)
+    /// would drop for their values do not count; a sum that does not fit stands at its bound.
+    pub fn strip(&mut self) {
+        let columns = self.profile.sample_types.len();
+        let mut sums = vec![0_i64; columns];
+        for sample in &self.profile.samples {
+            let values = &self.profile.values[sample.values()];
+            if values.len() == columns && values.iter().all(|value| *value >= 0) {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(*value));
+            }
+        }
+        self.profile.samples = vec![RawSample { values_end: columns as u32, ..RawSample::default() }];
+        self.profile.values = sums;
     }
 
     /// Drops and merges samples (contract `ingest.md` section 1.7); returns how many remain. With none left there is nothing to

@@ -3,7 +3,7 @@
 //! `Ok(None)` means that the range lies before the look-back: the answer is empty, and nothing after the range is looked at.
 
 mod range;
-mod nodes;
+pub(crate) mod nodes;
 mod filter;
 mod heatmap;
 

@@ -4,7 +4,7 @@
 mod time;
 mod question;
 mod timeline;
-mod flamebearer;
+pub(crate) mod flamebearer;
 mod pgo;
 
 use std::sync::Arc;

@@ -22,9 +22,11 @@ mod heatmap;
 mod labels;
 mod about;
 mod settings;
+mod adhoc;
 mod error;
 mod metrics;
 
+pub use adhoc::{AdHocFormats, AdHocPprof, AdHocProfiles};
 pub use config::QuerierConfig;
 pub use error::QuerierError;
 pub use members::ShardedGateways;

@@ -30,9 +30,11 @@ impl<'a> SeriesFilter<'a> {
         Self { selection, type_id: selection.profile_type.as_ref().map(ToString::to_string), stripped: true, from, to }
     }
 
-    /// For questions about values: series marked `__sampled__="true"` are left out.
+    /// For questions about values: series marked `__sampled__="true"` are left out, unless the selector has something to say of that label.
     pub(crate) fn for_values(query: &'a PartialQuery) -> Self {
-        Self { stripped: false, ..Self::for_labels(query, query.selection()) }
+        let selection = query.selection();
+        let stripped = selection.selector.matchers().iter().any(|matcher| matcher.name() == label_name::SAMPLED);
+        Self { stripped, ..Self::for_labels(query, selection) }
     }
 
     /// No matcher, no type: every series of the range.

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const LIMITS: LabelLimits = LabelLimits { names_max: 30, name_bytes_max: 1024, value_bytes_max: 2048 };
+const LIMITS: LabelLimits =
+    LabelLimits { names_max: 30, name_bytes_max: 1024, value_bytes_max: 2048, sanitizes: false };
 
 const BASE: [(&str, &str); 2] = [("__name__", "process_cpu"), ("service_name", "s")];
 
@@ -135,4 +136,24 @@ fn session_ids_are_dropped_or_capped() {
     assert_eq!(session("0b00000000000000", 400), "0b00000000000000");
     assert_eq!(session("no hex at all ..", 4), "");
     assert_eq!(session("0b", 4), "");
+}
+
+#[test]
+fn names_are_made_as_prometheus_of_old_wants_them() {
+    let sanitized = |more: &[(&str, &str)]| {
+        let mut labels = with(more);
+        let changed = sanitize(&mut labels)?;
+        check(&labels, LIMITS)?;
+        let text: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok::<_, PushError>(format!("{changed} {}", text.join(" ")))
+    };
+    let base = "__name__=process_cpu";
+    assert_eq!(sanitized(&[("a", "1")]).unwrap(), format!("0 {base} a=1 service_name=s"));
+    assert_eq!(sanitized(&[("k8s.pod.name", "1")]).unwrap(), format!("1 {base} k8s_pod_name=1 service_name=s"));
+    assert_eq!(sanitized(&[("a.b", "1"), ("a_b", "1")]).unwrap(), format!("1 {base} a_b=1 service_name=s"));
+    let reason = |more: &[(&str, &str)]| sanitized(more).unwrap_err().reason();
+    assert_eq!(reason(&[("a.b", "1"), ("a_b", "2")]), Some(Reason::DuplicateLabelNames));
+    for bad in ["ä", "a b", "0a", "a-b"] {
+        assert_eq!(reason(&[(bad, "1")]), Some(Reason::InvalidLabels), "{bad}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flamelake_api::push::v1::PushRequest;
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
-use flamelake_config::Limits;
+use flamelake_config::{FromText, Limits};
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_pprof::frame::Frame;
@@ -530,6 +530,54 @@ async fn the_service_version_goes_into_build_ids() {
 
 fn labels_contain(frame: &Frame, text: &str) -> bool {
     labels(frame, 0).split(' ').any(|label| label == text)
+}
+
+fn sampled(keep_stripped: bool) -> Harness {
+    Harness::limited(|limits| {
+        limits.distributor_usage_groups = FromText::from_text("{all: '{}', mine: '{service_name=\"s\"}'}").unwrap();
+        let text = format!("{{usage_groups: {{mine: {{probability: 0}}}}, keep_stripped_profiles: {keep_stripped}}}");
+        limits.distributor_sampling = FromText::from_text(&text).unwrap();
+    })
+}
+
+#[tokio::test]
+async fn sampling_drops_and_counts() {
+    let harness = sampled(false);
+    harness.push_one(good()).await.unwrap();
+    assert_eq!((harness.frames().len(), harness.discarded()), (0, "dropped_by_sampling_rules=1".to_owned()));
+    harness.push(vec![series("other", vec![good()])]).await.unwrap();
+    assert_eq!(harness.frames().len(), 1, "of another group");
+    let costs = harness.distributor.metrics.costs.of(&TenantId::anonymous());
+    assert_eq!((costs.len(), &costs[0].service_name[..], costs[0].profiles), (1, "other", 1));
+    let families = harness.registry.gather();
+    let bytes = |name: &str, group: &str| {
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let of_group =
+            |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|label| label.value() == group);
+        family.get_metric().iter().find(of_group).map_or(0.0, |metric| metric.get_counter().get_value())
+    };
+    let received = "flamelake_usage_group_received_bytes_total";
+    assert!(bytes(received, "all") > bytes(received, "mine") && bytes(received, "mine") > 0.0);
+    let discarded = "flamelake_usage_group_discarded_bytes_total";
+    assert_eq!(bytes(discarded, "all"), bytes(received, "mine"));
+}
+
+#[tokio::test]
+async fn what_sampling_drops_may_leave_its_totals() {
+    let harness = sampled(true);
+    let profile = cpu().sample("main;a", &[3], |s| {
+        s.label("pod", "x");
+    });
+    harness.push_one(profile.folded("main;b 4\nmain;c 5").gzip()).await.unwrap();
+    let [frame] = harness.frames().try_into().unwrap();
+    let base = "__name__=process_cpu __period_type__=cpu __period_unit__=nanoseconds";
+    let expected = format!("{base} __sampled__=true __service_name__=s service_name=s");
+    assert_eq!((frame.groups.len(), labels(&frame, 0)), (1, expected));
+    assert_eq!(
+        (frame.sample_values.clone(), frame.stack(frame.sample_stacks[0]).len(), frame.functions.len()),
+        (vec![12], 0, 0)
+    );
+    assert_eq!(harness.discarded(), "");
 }
 
 /// Every Push of the golden rows is answered as recorded (what is stored is checked end to end).

@@ -22,7 +22,7 @@ use prost::Message as _;
 
 use super::client::{CallError, Client};
 use super::{Target, query::out};
-use format::Format;
+pub(crate) use format::Format;
 
 const METHOD: &str = "push.v1.PusherService/Push";
 /// Files under way at once.
@@ -183,7 +183,7 @@ fn name(file: &Path) -> String {
 /// A file as it is, and unpacked.
 fn read(file: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let bytes = if file == Path::new(STDIN) { all_of(stdin().lock())? } else { all_of(std::fs::File::open(file)?)? };
-    let plain = unpack(&bytes)?;
+    let plain = unpack(&bytes, PROFILE_BYTES_MAX)?;
     Ok((bytes, plain))
 }
 
@@ -199,15 +199,15 @@ fn pair(name: &str, value: &str) -> LabelPair {
     LabelPair { name: name.to_owned(), value: value.to_owned() }
 }
 
-fn unpack(file: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// As it is, or what the gzip file holds: at most `max` bytes.
+pub(crate) fn unpack(file: &[u8], max: u64) -> anyhow::Result<Vec<u8>> {
     if !file.starts_with(&[0x1f, 0x8b]) {
         return Ok(file.to_vec());
     }
     let mut plain = Vec::new();
-    let bytes =
-        GzDecoder::new(file).take(PROFILE_BYTES_MAX + 1).read_to_end(&mut plain).context("the gzip file is damaged")?;
-    if bytes as u64 > PROFILE_BYTES_MAX {
-        bail!("the profile unfolds to more than {PROFILE_BYTES_MAX} bytes");
+    let bytes = GzDecoder::new(file).take(max + 1).read_to_end(&mut plain).context("the gzip file is damaged")?;
+    if bytes as u64 > max {
+        bail!("the profile unfolds to more than {max} bytes");
     }
     Ok(plain)
 }

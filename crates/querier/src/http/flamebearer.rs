@@ -18,7 +18,7 @@ const RATE_CPU: u64 = 1_000_000_000;
 /// See the module.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Document {
+pub(crate) struct Document {
     version: u32,
     flamebearer: Bars,
     metadata: Metadata,
@@ -72,8 +72,23 @@ impl Document {
         }
     }
 
+    /// One flame graph of no time.
+    pub(crate) fn still(graph: v1::FlameGraph, profile_type: &ProfileType) -> Self {
+        let v1::FlameGraph { names, levels, total, max_self } = graph;
+        Self {
+            version: VERSION,
+            flamebearer: Bars { names, levels: numbers(levels), num_ticks: total, max_self },
+            metadata: Metadata::of("single", profile_type),
+            timeline: None,
+            groups: None,
+            heatmap: None,
+            left_ticks: 0,
+            right_ticks: 0,
+        }
+    }
+
     /// Two flame graphs side by side.
-    pub(super) fn double(graph: v1::FlameGraphDiff, profile_type: &ProfileType) -> Self {
+    pub(crate) fn double(graph: v1::FlameGraphDiff, profile_type: &ProfileType) -> Self {
         let v1::FlameGraphDiff { names, levels, total, max_self, left_ticks, right_ticks } = graph;
         Self {
             version: VERSION,

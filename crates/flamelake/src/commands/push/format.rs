@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 /// What a server takes (docs/ingest.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Pprof,
     Jfr,
     /// Lines `main;work 3`.
@@ -49,7 +49,7 @@ impl Format {
     }
 
     /// Recognises a body.
-    pub(super) fn of(body: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn of(body: &[u8]) -> anyhow::Result<Self> {
         if body.is_empty() {
             bail!("the file is empty");
         }

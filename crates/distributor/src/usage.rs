@@ -1,0 +1,77 @@
+//! Which usage groups a profile belongs to, and whether sampling keeps it (contract `ingest.md` sections 3.4 and 3.5).
+
+use flamelake_config::Limits;
+use flamelake_model::usage_group::{Sampling, UsageGroup, UsageGroups};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::labels;
+
+/// What a tenant's profiles are counted under and thinned out by. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UsageRules {
+    groups: UsageGroups,
+    sampling: Sampling,
+}
+
+/// What becomes of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is stored.
+    Kept,
+    /// Its totals are stored.
+    Stripped,
+    /// Nothing is stored, and that is a success.
+    Dropped,
+}
+
+impl UsageRules {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { groups: limits.distributor_usage_groups.clone(), sampling: limits.distributor_sampling.clone() }
+    }
+
+    /// `None`: the tenant has no groups.
+    pub(crate) fn groups(&self, labels: &[(String, String)]) -> Option<Vec<UsageGroup>> {
+        (!self.groups.is_empty()).then(|| self.groups.matching(labels))
+    }
+
+    /// Decided by what the profile is, not by a die: a push that is tried again ends as before.
+    pub(crate) fn fate(&self, groups: &[UsageGroup], labels: &[(String, String)], pprof: &[u8]) -> Fate {
+        let probability = if self.sampling.is_empty() { 1.0 } else { self.sampling.probability(groups) };
+        if probability >= 1.0 {
+            return Fate::Kept;
+        }
+        // 53 bits are what a double holds.
+        let drawn = (xxh3_64_with_seed(pprof, labels::hash(labels)) >> 11) as f64 / (1_u64 << 53) as f64;
+        match drawn < probability {
+            true => Fate::Kept,
+            false if self.sampling.keep_stripped_profiles => Fate::Stripped,
+            false => Fate::Dropped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flamelake_config::FromText as _;
+
+    use super::*;
+
+    #[test]
+    fn about_the_share_is_kept_and_always_the_same() {
+        let limits = Limits {
+            distributor_usage_groups: UsageGroups::from_text("{a: '{service_name=\"a\"}'}").unwrap(),
+            distributor_sampling: Sampling::from_text("{usage_groups: {a: {probability: 0.3}}}").unwrap(),
+            ..Limits::default()
+        };
+        let rules = UsageRules::new(&limits);
+        let labels = |service: &str| vec![("service_name".to_owned(), service.to_owned())];
+        let kept = |service: &str| {
+            let (labels, profiles) = (labels(service), 0..10_000_u32);
+            let groups = rules.groups(&labels).unwrap();
+            profiles.filter(|at| rules.fate(&groups, &labels, &at.to_le_bytes()) == Fate::Kept).count()
+        };
+        assert!((2_800..3_200).contains(&kept("a")), "{}", kept("a"));
+        assert_eq!(kept("a"), kept("a"));
+        assert_eq!(kept("b"), 10_000);
+    }
+}
