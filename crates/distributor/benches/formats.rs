@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_config::Limits;
 use flamelake_distributor::{
-    Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, read_body, read_otlp,
+    Content, Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, read_body, read_otlp,
 };
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
@@ -155,9 +155,9 @@ fn contents() -> Vec<(&'static str, &'static str, Read)> {
 /// The pprof messages as agents send them.
 fn packed(mut series: Vec<PushSeries>) -> Vec<PushSeries> {
     for profile in series.iter_mut().flat_map(|series| &mut series.profiles) {
-        let plain =
-            if profile.pprof.starts_with(&[0x1f, 0x8b]) { gunzip(&profile.pprof) } else { profile.pprof.to_vec() };
-        profile.pprof = gzip(&plain, 6).into();
+        let pprof = std::mem::take(&mut profile.content).into_pprof();
+        let plain = if pprof.starts_with(&[0x1f, 0x8b]) { gunzip(&pprof) } else { pprof.to_vec() };
+        profile.content = Content::Pprof(gzip(&plain, 6).into());
     }
     series
 }

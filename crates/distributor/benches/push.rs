@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flamelake_api::roles::{AppendRequest, IngesterApi, IngesterQuery};
 use flamelake_config::Limits;
 use flamelake_distributor::{
-    Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile,
+    Content, Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile,
 };
 use flamelake_model::query::PartialAnswer;
 use flamelake_model::{StatusError, TenantId};
@@ -60,7 +60,7 @@ fn push(c: &mut Criterion) {
         let labels = [("__name__", "process_cpu"), ("service_name", "bench"), ("pod", "p")];
         let series = PushSeries {
             labels: labels.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
-            profiles: vec![RawProfile { pprof: pprof.into(), id: String::new() }],
+            profiles: vec![RawProfile { content: Content::Pprof(pprof.into()), id: String::new() }],
         };
         let (distributor, tenant) = (distributor(), TenantId::anonymous());
         group.bench_function(file, |b| {

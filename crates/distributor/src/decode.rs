@@ -1,4 +1,4 @@
-//! Foreign formats of `/ingest` (contract `ingest.md` section 4) become pprof messages with series labels: what the push path takes.
+//! Foreign formats of `/ingest` (contract `ingest.md` section 4) become series of tables: what the push path takes.
 //!
 //! Decoders judge only what the push path cannot see any more: the shape of the input, and bounds on what it may grow to. Everything
 //! else (labels, window, samples, rate) is judged there, once, for all protocols.
@@ -12,20 +12,19 @@ pub(crate) mod stacks;
 pub(crate) mod text_type;
 pub(crate) mod tree;
 
-use bytes::Bytes;
 use flamelake_config::Limits;
 use flamelake_model::label_name;
-use flamelake_pprof::{DecodeError, RejectReason};
+use flamelake_pprof::{DecodeError, RejectReason, Tables};
 
 use crate::decode::app_name::AppName;
 use crate::error::Reason;
 use crate::limits::PushLimits;
-use crate::{PushSeries, RawProfile};
+use crate::{Content, PushSeries, RawProfile};
 
 /// What a decoder may grow to; no bound is zero.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DecodeLimits {
-    /// Of a part once it is unpacked, and of a pprof message that is built.
+    /// Of a part once it is unpacked, and of the profile that is made of it, as a pprof message.
     pub(crate) bytes_max: usize,
     /// Distinct stacks.
     pub(crate) samples_max: usize,
@@ -72,7 +71,7 @@ impl Source {
     }
 
     /// A series of one profile: `service` names it unless the client does, `more` are labels of the format.
-    pub(crate) fn series(&self, service: &str, name: &str, more: &[(&str, &str)], pprof: Vec<u8>) -> PushSeries {
+    pub(crate) fn series(&self, service: &str, name: &str, more: &[(&str, &str)], content: Content) -> PushSeries {
         let mut labels: Vec<(String, String)> = self
             .app
             .labels
@@ -89,12 +88,12 @@ impl Source {
             labels.retain(|(name, _)| name != label_name::SERVICE_NAME);
             labels.push((label_name::SERVICE_NAME.to_owned(), service.to_owned()));
         }
-        PushSeries { labels, profiles: vec![RawProfile { pprof: Bytes::from(pprof), id: String::new() }] }
+        PushSeries { labels, profiles: vec![RawProfile { content, id: String::new() }] }
     }
 
     /// As [`series`](Self::series); where the client names the service, the application's name is kept as `app_name`.
-    pub(crate) fn series_of_app(&self, app: &str, name: &str, more: &[(&str, &str)], pprof: Vec<u8>) -> PushSeries {
-        let mut series = self.series(app, name, more, pprof);
+    pub(crate) fn series_of_app(&self, app: &str, name: &str, more: &[(&str, &str)], tables: Tables) -> PushSeries {
+        let mut series = self.series(app, name, more, Content::Tables(Box::new(tables)));
         let has = |wanted: &str| self.app.labels.get(wanted).is_some_and(|value| !value.is_empty());
         if has(label_name::SERVICE_NAME) && !has("app_name") {
             series.labels.push(("app_name".to_owned(), app.to_owned()));

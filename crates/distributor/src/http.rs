@@ -197,7 +197,7 @@ pub fn read_body(
     decode(body, content_type, format, &source, DecodeLimits::from(limits)).map_err(|refused| refused.to_string())
 }
 
-/// The body as series of pprof messages.
+/// The body as series of profiles.
 fn decode(
     body: &Bytes,
     content_type: &str,
@@ -226,8 +226,8 @@ fn of_stacks(stacks: Stacks, source: &Source) -> Result<Vec<PushSeries>, Refused
         return Ok(Vec::new());
     }
     let (head, factor) = kind.head(source, source.period_ns());
-    let pprof = stacks.into_pprof(&head, factor)?;
-    Ok(pprof.map(|pprof| source.series_of_app(service, kind.name, &[], pprof)).into_iter().collect())
+    let tables = stacks.into_tables(&head, factor)?;
+    Ok(tables.map(|tables| source.series_of_app(service, kind.name, &[], tables)).into_iter().collect())
 }
 
 fn of_form(

@@ -28,7 +28,7 @@ mod metrics;
 mod refusals;
 mod error;
 
-pub use batch::{PushBatch, PushSeries, RawProfile};
+pub use batch::{Content, PushBatch, PushSeries, RawProfile};
 pub use config::DistributorConfig;
 pub use error::{PushError, Reason};
 pub use http::{read_body, routes};

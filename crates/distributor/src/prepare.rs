@@ -14,6 +14,7 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_runtime::fair::FairTurns;
 use parking_lot::Mutex;
 
+use crate::Content;
 use crate::active_series::ActiveSeries;
 use crate::error::{PushError, Reason};
 use crate::labels;
@@ -40,7 +41,9 @@ pub(crate) struct Job {
     pub(crate) series: usize,
     /// The client's name for it.
     pub(crate) id: String,
-    pub(crate) pprof: Bytes,
+    pub(crate) content: Content,
+    /// Of the content.
+    pub(crate) hash: u128,
     /// Sorted, with a service name.
     pub(crate) labels: Arc<labels::Pairs>,
     /// How many equal profiles came before it in the request.
@@ -82,8 +85,9 @@ impl Request {
     }
 
     /// What a profile will hold once it is unpacked: what gzip's last four bytes say, within what will be unpacked at most.
-    pub(crate) fn bytes_estimate(&self, pprof: &[u8]) -> u64 {
-        let sent = pprof.len() as u64;
+    pub(crate) fn bytes_estimate(&self, content: &Content) -> u64 {
+        let sent = content.bytes();
+        let Content::Pprof(pprof) = content else { return sent };
         let Some((_, size)) = pprof.split_last_chunk::<4>().filter(|_| pprof.starts_with(&[0x1f, 0x8b])) else {
             return sent;
         };
@@ -144,12 +148,12 @@ impl Workers {
     pub(crate) async fn run(&self, request: Arc<Request>, job: Job) -> Result<Option<Prepared>, PushError> {
         let turn = self.threads.acquire(&request.tenant).await;
         let tools = Arc::clone(&self.tools);
-        if request.bytes_estimate(&job.pprof) <= INLINE_BYTES_MAX {
-            return tools.prepare(&request, &job);
+        if request.bytes_estimate(&job.content) <= INLINE_BYTES_MAX {
+            return tools.prepare(&request, job);
         }
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            tools.prepare(&request, &job)
+            tools.prepare(&request, job)
         });
         work.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "a thread that decodes a profile ended");
@@ -190,12 +194,13 @@ struct Refused {
 }
 
 impl Tools {
-    fn prepare(&self, request: &Request, job: &Job) -> Result<Option<Prepared>, PushError> {
+    fn prepare(&self, request: &Request, mut job: Job) -> Result<Option<Prepared>, PushError> {
         if let Some(error) = request.too_large() {
             return Err(error);
         }
         let mut decoder = self.decoders.lock().pop().unwrap_or_default();
-        let prepared = self.frames(request, job, &mut decoder);
+        let content = std::mem::take(&mut job.content);
+        let prepared = self.frames(request, &job, content, &mut decoder);
         self.decoders.lock().push(decoder);
         prepared.map_err(|Refused { error, bytes }| {
             // Profiles that are too large together are counted once, with their request.
@@ -213,13 +218,24 @@ impl Tools {
         })
     }
 
-    fn frames(&self, request: &Request, job: &Job, decoder: &mut Decoder) -> Result<Option<Prepared>, Refused> {
+    fn frames(
+        &self,
+        request: &Request,
+        job: &Job,
+        content: Content,
+        decoder: &mut Decoder,
+    ) -> Result<Option<Prepared>, Refused> {
         let (tenant, limits, labels) = (&request.tenant, &request.limits, &job.labels[..]);
         let started = self.clock.monotonic();
         let bytes_max = limits.profile_bytes_max();
-        let stats = decoder.decode(&job.pprof, bytes_max).map_err(|error| match error {
+        let sent = content.bytes();
+        let stats = match content {
+            Content::Pprof(pprof) => decoder.decode(&pprof, bytes_max),
+            Content::Tables(tables) => decoder.take(*tables, bytes_max),
+        };
+        let stats = stats.map_err(|error| match error {
             DecodeError::TooLarge { .. } => Refused { error: error.into(), bytes: bytes_max as u64 },
-            _ => Refused { error: error.into(), bytes: job.pprof.len() as u64 },
+            _ => Refused { error: error.into(), bytes: sent },
         })?;
         let bytes = (labels::bytes(labels) + stats.uncompressed_bytes) as u64;
         request.add(stats.uncompressed_bytes as u64);
@@ -245,7 +261,7 @@ impl Tools {
         let (tenant, labels) = (&request.tenant, &job.labels[..]);
         let Some(groups) = request.usage.groups(labels) else { return Fate::Kept };
         self.metrics.usage_received(tenant, &groups, bytes);
-        let fate = request.usage.fate(&groups, labels, &job.pprof);
+        let fate = request.usage.fate(&groups, labels, job.hash);
         if fate == Fate::Dropped {
             let reason = Reason::DroppedBySamplingRules;
             let message = "a sampling rule of the tenant keeps a share of such profiles only";
@@ -321,7 +337,7 @@ impl Tools {
             labels,
             client_id: &job.id,
             time_ns: stats.time_nanos,
-            content: decoder.message(),
+            content: decoder.content(),
             repeat: job.repeat,
         };
         let id = sent.id();

@@ -21,7 +21,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) client_id: &'a str,
     /// 0 or less: none given.
     pub(crate) time_ns: i64,
-    /// The uncompressed pprof.
+    /// The uncompressed pprof, or the hash of a profile that came in another format.
     pub(crate) content: &'a [u8],
     /// How many equal profiles stood before it in the request.
     pub(crate) repeat: u64,

@@ -19,7 +19,7 @@ use crate::prepare::{Job, Prepared, Request};
 use crate::refusals::{self, Discarded};
 use crate::relabel::PushRules;
 use crate::route::told;
-use crate::{Distributor, PushBatch};
+use crate::{Distributor, PushBatch, RawProfile};
 
 /// The text of all errors of a request; what is beyond is counted.
 const ERRORS_TEXT_BYTES_MAX: usize = 64 << 10;
@@ -75,7 +75,7 @@ impl Distributor {
 
     /// Room for what the profiles will take; held until the push is answered.
     fn reserve(&self, request: &Request, jobs: &[Job]) -> Result<Reservation, StatusError> {
-        let bytes = jobs.iter().map(|job| request.bytes_estimate(&job.pprof)).sum();
+        let bytes = jobs.iter().map(|job| request.bytes_estimate(&job.content)).sum();
         self.inflight.reserve(request.tenant(), bytes).map_err(|used| {
             let max = self.config.inflight_bytes_max;
             let message = format!(
@@ -190,8 +190,10 @@ fn jobs(batch: PushBatch, limits: &Limits) -> Vec<Job> {
         }
         let labels = Arc::new(labels::prepare(one.labels, limits.max_sessions_per_series as u64));
         for profile in one.profiles {
-            let repeat = repeats.count(&labels, &profile.id, &profile.pprof);
-            jobs.push(Job { series, id: profile.id, pprof: profile.pprof, labels: Arc::clone(&labels), repeat });
+            let RawProfile { content, id } = profile;
+            let hash = content.hash();
+            let repeat = repeats.count(&labels, &id, hash);
+            jobs.push(Job { series, id, content, hash, labels: Arc::clone(&labels), repeat });
         }
     }
     if jobs.len() == 1 { jobs.into_iter().map(|job| Job { repeat: 0, ..job }).collect() } else { jobs }
@@ -203,8 +205,8 @@ struct Repeats(HashMap<u128, u64>);
 
 impl Repeats {
     /// How many equal ones came before.
-    fn count(&mut self, labels: &[(String, String)], id: &str, pprof: &[u8]) -> u64 {
-        let mut key = xxh3_128(pprof).to_le_bytes().to_vec();
+    fn count(&mut self, labels: &[(String, String)], id: &str, content: u128) -> u64 {
+        let mut key = content.to_le_bytes().to_vec();
         for text in labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).chain([id]) {
             key.extend_from_slice(&(text.len() as u64).to_le_bytes());
             key.extend_from_slice(text.as_bytes());

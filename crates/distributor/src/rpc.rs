@@ -10,7 +10,7 @@ use prost::Message as _;
 use crate::error::Reason;
 use crate::otlp::{self, ExportResponse, PartialSuccess, RawExport};
 use crate::refusals::Discarded;
-use crate::{Distributor, PushBatch, PushSeries, RawProfile};
+use crate::{Content, Distributor, PushBatch, PushSeries, RawProfile};
 
 const PUSH: &str = "/push.v1.PusherService/Push";
 /// OTLP over gRPC, and twice over HTTP: bare, and behind the prefix that some collectors are configured with.
@@ -85,7 +85,7 @@ impl From<PushRequest> for PushBatch {
             profiles: series
                 .samples
                 .into_iter()
-                .map(|sample| RawProfile { pprof: sample.raw_profile, id: sample.id })
+                .map(|sample| RawProfile { content: Content::Pprof(sample.raw_profile), id: sample.id })
                 .collect(),
         });
         Self { series: series.collect() }

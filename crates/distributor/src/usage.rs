@@ -35,13 +35,14 @@ impl UsageRules {
     }
 
     /// Decided by what the profile is, not by a die: a push that is tried again ends as before.
-    pub(crate) fn fate(&self, groups: &[UsageGroup], labels: &[(String, String)], pprof: &[u8]) -> Fate {
+    pub(crate) fn fate(&self, groups: &[UsageGroup], labels: &[(String, String)], content: u128) -> Fate {
         let probability = if self.sampling.is_empty() { 1.0 } else { self.sampling.probability(groups) };
         if probability >= 1.0 {
             return Fate::Kept;
         }
         // 53 bits are what a double holds.
-        let drawn = (xxh3_64_with_seed(pprof, labels::hash(labels)) >> 11) as f64 / (1_u64 << 53) as f64;
+        let drawn =
+            (xxh3_64_with_seed(&content.to_le_bytes(), labels::hash(labels)) >> 11) as f64 / (1_u64 << 53) as f64;
         match drawn < probability {
             true => Fate::Kept,
             false if self.sampling.keep_stripped_profiles => Fate::Stripped,
@@ -68,7 +69,7 @@ mod tests {
         let kept = |service: &str| {
             let (labels, profiles) = (labels(service), 0..10_000_u32);
             let groups = rules.groups(&labels).unwrap();
-            profiles.filter(|at| rules.fate(&groups, &labels, &at.to_le_bytes()) == Fate::Kept).count()
+            profiles.filter(|at| rules.fate(&groups, &labels, u128::from(*at)) == Fate::Kept).count()
         };
         assert!((2_800..3_200).contains(&kept("a")), "{}", kept("a"));
         assert_eq!(kept("a"), kept("a"));

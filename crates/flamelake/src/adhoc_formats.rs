@@ -46,7 +46,7 @@ fn read(format: &str, plain: Bytes) -> Result<Vec<AdHocPprof>, String> {
     };
     let of_series = |series: PushSeries| {
         let name = name(&series);
-        series.profiles.into_iter().map(move |one| AdHocPprof { name: name.clone(), pprof: one.pprof })
+        series.profiles.into_iter().map(move |one| AdHocPprof { name: name.clone(), pprof: one.content.into_pprof() })
     };
     Ok(series.into_iter().flat_map(of_series).collect())
 }

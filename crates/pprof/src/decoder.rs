@@ -13,6 +13,7 @@ use crate::normalise::Normalised;
 use crate::scan::{RawProfile, RawSample};
 use crate::split::frames::{FrameWriter, Source};
 use crate::split::{Split, split};
+use crate::tables::Tables;
 use crate::texts::Texts;
 use crate::validate::{ProfileLimits, validate};
 
@@ -34,11 +35,15 @@ pub struct ProfileStats {
     pub time_nanos: i64,
 }
 
-/// One profile at a time: [`decode`](Self::decode) first, then the other steps in the order they stand here.
+/// One profile at a time: [`decode`](Self::decode) or [`take`](Self::take) first, then the other steps in the order they stand here.
 #[derive(Debug, Default)]
 pub struct Decoder {
     inflater: Inflater,
     profile: RawProfile,
+    /// Bytes of the uncompressed message.
+    bytes: usize,
+    /// Of tables, which are no message.
+    content_hash: Option<[u8; 16]>,
     rewritten: Vec<u8>,
     normalised: Normalised,
     writer: FrameWriter,
@@ -65,17 +70,38 @@ impl Decoder {
         let limit = if limit == 0 { u32::MAX as usize - 1 } else { limit };
         let message = self.inflater.run(bytes, limit)?;
         self.profile.scan(message)?;
-        Ok(ProfileStats {
-            uncompressed_bytes: message.len(),
+        (self.bytes, self.content_hash) = (message.len(), None);
+        Ok(self.stats())
+    }
+
+    /// Takes a profile of another format, of at most `limit` bytes as a message; `limit` 0 allows all that tables hold.
+    ///
+    /// # Errors
+    /// Too large.
+    pub fn take(&mut self, tables: Tables, limit: usize) -> Result<ProfileStats, DecodeError> {
+        self.give_back();
+        self.rewritten.clear();
+        if limit > 0 && tables.bytes() > limit {
+            return Err(DecodeError::TooLarge { limit });
+        }
+        (self.bytes, self.content_hash) = (tables.bytes(), Some(tables.content_hash().to_be_bytes()));
+        self.inflater.hold(&tables.texts);
+        self.profile = tables.profile;
+        Ok(self.stats())
+    }
+
+    fn stats(&self) -> ProfileStats {
+        ProfileStats {
+            uncompressed_bytes: self.bytes,
             symbol_bytes: self.profile.strings.iter().map(|span| span.len as usize).sum(),
             samples: self.profile.samples.len(),
             time_nanos: self.profile.time_nanos,
-        })
+        }
     }
 
-    /// The uncompressed message, for content hashes.
-    pub fn message(&self) -> &[u8] {
-        self.inflater.bytes()
+    /// What tells this profile's content from that of others: the uncompressed message, or the hash of tables.
+    pub fn content(&self) -> &[u8] {
+        self.content_hash.as_ref().map_or_else(|| self.inflater.bytes(), |hash| &hash[..])
     }
 
     /// From the label `pyroscope_spy` of the series, else from the profile's texts.
@@ -92,7 +118,7 @@ impl Decoder {
     /// # Errors
     /// The first check that fails.
     pub fn validate(&mut self, limits: &ProfileLimits) -> Result<(), DecodeError> {
-        validate(&mut self.profile, self.inflater.bytes(), limits)
+        validate(&mut self.profile, self.inflater.bytes(), self.bytes, limits)
     }
 
     /// Repairs of Go profiles; only for [`Language::Go`].

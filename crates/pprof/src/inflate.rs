@@ -97,6 +97,13 @@ impl Inflater {
         Ok(self.bytes())
     }
 
+    /// Copies bytes, whatever they are.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        self.used = bytes.len();
+    }
+
     /// Gives memory back when the largest profile was much larger than usual ones.
     pub fn shrink_to(&mut self, bytes: usize) {
         if self.buffer.len() > bytes {
@@ -110,9 +117,7 @@ impl Inflater {
         if input.len() > limit {
             return Err(DecodeError::TooLarge { limit });
         }
-        self.reserve(input.len());
-        self.buffer[..input.len()].copy_from_slice(input);
-        self.used = input.len();
+        self.hold(input);
         Ok(())
     }
 

@@ -45,12 +45,18 @@ impl Default for ProfileLimits {
     }
 }
 
-pub(crate) fn validate(profile: &mut RawProfile, message: &[u8], limits: &ProfileLimits) -> Result<(), DecodeError> {
+/// `message` is what spans point into, `bytes` the size of the profile.
+pub(crate) fn validate(
+    profile: &mut RawProfile,
+    message: &[u8],
+    bytes: usize,
+    limits: &ProfileLimits,
+) -> Result<(), DecodeError> {
     if profile.sample_types.is_empty() {
         return malformed("empty profile (no sample type)");
     }
     time(profile, limits)?;
-    if exceeds(message.len(), limits.max_profile_size_bytes) {
+    if exceeds(bytes, limits.max_profile_size_bytes) {
         return Err(DecodeError::TooLarge { limit: limits.max_profile_size_bytes });
     }
     if exceeds(profile.samples.len(), limits.max_samples) {

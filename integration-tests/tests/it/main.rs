@@ -28,6 +28,7 @@ mod otlp;
 mod own_fixtures;
 mod pgo;
 mod protocols;
+mod pull;
 mod real_clients;
 mod restart;
 mod retention;

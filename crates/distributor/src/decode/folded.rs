@@ -10,9 +10,9 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 pub(crate) fn groups(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
     let mut stacks = Stacks::new(limits);
     for (at, line) in lines(body) {
-        let Some(space) = line.iter().rposition(|byte| *byte == b' ') else { continue };
+        let Some(space) = memchr::memrchr(b' ', line) else { continue };
         let value = count(&line[space + 1..]).map_err(|what| Refused::malformed(format!("line {at}: {what}")))?;
-        stacks.add_stack(frames(&line[..space]), value)?;
+        stacks.add_folded(&line[..space], value)?;
     }
     Ok(stacks)
 }
@@ -25,7 +25,7 @@ pub(crate) fn each_line(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Ref
             return Err(Refused::malformed(format!("line {at} is longer than {LINE_BYTES_MAX} bytes")));
         }
         if !line.is_empty() {
-            stacks.add_stack(frames(line), 1)?;
+            stacks.add_folded(line, 1)?;
         }
     }
     Ok(stacks)
@@ -33,11 +33,17 @@ pub(crate) fn each_line(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Ref
 
 /// Numbered from 1.
 fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    (1..).zip(body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
-}
-
-pub(crate) fn frames(stack: &[u8]) -> impl Iterator<Item = &[u8]> {
-    stack.split(|byte| *byte == b';')
+    let mut rest = Some(body).filter(|body| !body.is_empty());
+    let next = move || {
+        let all = rest?;
+        let (line, after) = match memchr::memchr(b'\n', all) {
+            Some(end) => (&all[..end], Some(&all[end + 1..])),
+            None => (all, None),
+        };
+        rest = after;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    };
+    (1..).zip(std::iter::from_fn(next))
 }
 
 fn count(text: &[u8]) -> Result<i64, String> {

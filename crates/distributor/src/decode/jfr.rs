@@ -8,6 +8,7 @@ mod events;
 mod frames;
 mod labels_snapshot;
 mod metadata;
+mod plan;
 mod pools;
 mod profiles;
 mod reader;
@@ -36,5 +37,5 @@ pub(crate) fn series(
         let chunk = chunk::Chunk::split(&mut rest)?;
         events::read(&chunk, &mut profiles)?;
     }
-    Ok(profiles.into_series())
+    profiles.into_series()
 }

@@ -10,8 +10,8 @@ use flamelake_pprof::reader::{BYTES, Fault, Reader, VARINT};
 use flamelake_pprof::{FieldValue, append_field};
 use serde::Deserialize;
 
-use crate::PushSeries;
 use crate::decode::{DecodeLimits, Refused, Source};
+use crate::{Content, PushSeries};
 
 /// Profiles of the year 1970 carry no time that anyone meant.
 const YEAR_1970_NS: i64 = 365 * 24 * 3600 * 1_000_000_000;
@@ -58,7 +58,7 @@ pub(crate) fn series(
     if parts.time_ns < YEAR_1970_NS {
         append_field(&mut message, 9, FieldValue::Int(source.from_ns as u64));
     }
-    Ok(Some(source.series(&source.app.app, &name, &[], message)))
+    Ok(Some(source.series(&source.app.app, &name, &[], Content::Pprof(message.into()))))
 }
 
 /// What names and repairs look at.

@@ -1,6 +1,6 @@
 //! speedscope JSON: profiles of stacks over shared frames, evented or sampled (contract `ingest.md` section 4.7).
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use flamelake_pprof::DecodeError;
 use serde::Deserialize;
@@ -17,25 +17,25 @@ const BODY_PER_PROFILE_MAX: usize = 16;
 const RATE_DEFAULT: u32 = 100;
 
 #[derive(Debug, Deserialize)]
-struct File {
+struct File<'a> {
     #[serde(rename = "$schema", default)]
     schema: String,
-    #[serde(default)]
-    shared: Shared,
+    #[serde(default, borrow)]
+    shared: Shared<'a>,
     #[serde(default)]
     profiles: Vec<Profile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Shared {
-    #[serde(default)]
-    frames: Vec<Frame>,
+struct Shared<'a> {
+    #[serde(default, borrow)]
+    frames: Vec<Frame<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Frame {
-    #[serde(default)]
-    name: String,
+struct Frame<'a> {
+    #[serde(default, borrow)]
+    name: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +69,7 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
     if body.len() / BODY_PER_PROFILE_MAX > limits.bytes_max {
         return Err(DecodeError::TooLarge { limit: limits.bytes_max }.into());
     }
-    let file: File =
+    let file: File<'_> =
         serde_json::from_slice(body).map_err(|error| Refused::malformed(format!("not a speedscope file: {error}")))?;
     if file.schema != SCHEMA {
         return Err(Refused::malformed(format!("not a speedscope file: $schema must be {SCHEMA}")));
@@ -89,7 +89,7 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
                 groups.push((
                     profile,
                     Stacks::new(limits),
-                    Frames { frames: &file.shared.frames, known: HashMap::new() },
+                    Frames { frames: &file.shared.frames, known: vec![0; file.shared.frames.len()] },
                 ));
                 groups.len() - 1
             }
@@ -113,8 +113,8 @@ fn one(profile: &Profile, stacks: Stacks, source: &Source, alone: bool) -> Resul
     let app = source.app.app.as_str();
     let (service, kind) = if alone { TextType::of(app)? } else { (app, TextType::of_suffix(&profile.unit)?) };
     let (head, factor) = kind.head(source, scale(&profile.unit, source));
-    let Some(pprof) = stacks.into_pprof(&head, factor)? else { return Ok(None) };
-    Ok(Some(source.series_of_app(service, kind.name, &[("profile_name", &profile.name)], pprof)))
+    let Some(tables) = stacks.into_tables(&head, factor)? else { return Ok(None) };
+    Ok(Some(source.series_of_app(service, kind.name, &[("profile_name", &profile.name)], tables)))
 }
 
 /// Nanoseconds a value; values are hundredths of the unit, see [`value`].
@@ -140,25 +140,21 @@ fn value(weight: f64, unit: &str) -> i64 {
 
 /// Frames of the file as numbers of a group's stacks: a long name is looked up once.
 struct Frames<'a> {
-    frames: &'a [Frame],
-    known: HashMap<u32, u32>,
+    frames: &'a [Frame<'a>],
+    /// 0 = not used yet.
+    known: Vec<u32>,
 }
 
 impl Frames<'_> {
     fn child(&mut self, stacks: &mut Stacks, parent: u32, frame: u32) -> Result<u32, Refused> {
-        let number = match self.known.get(&frame) {
-            Some(number) => *number,
-            None => {
-                let Some(found) = self.frames.get(frame as usize) else {
-                    let text = format!("frame {frame} is not among the {} shared frames", self.frames.len());
-                    return Err(Refused::malformed(text));
-                };
-                let number = stacks.frame(found.name.as_bytes())?;
-                self.known.insert(frame, number);
-                number
-            }
+        let Some((found, number)) = self.frames.get(frame as usize).zip(self.known.get_mut(frame as usize)) else {
+            let text = format!("frame {frame} is not among the {} shared frames", self.frames.len());
+            return Err(Refused::malformed(text));
         };
-        Ok(stacks.child_of(parent, number)?)
+        if *number == 0 {
+            *number = stacks.frame(found.name.as_bytes())?;
+        }
+        Ok(stacks.child_of(parent, *number)?)
     }
 }
 

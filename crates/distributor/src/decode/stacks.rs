@@ -1,8 +1,7 @@
 //! Stacks of named frames with one value each, merged as they come: a tree of frames.
 
-use std::collections::HashMap;
-
-use flamelake_pprof::{DecodeError, ProfileHead, ProfileWriter};
+use flamelake_pprof::{DecodeError, ProfileHead, Tables, TablesBuilder};
+use hashbrown::HashMap;
 
 use crate::decode::{DecodeLimits, Refused};
 
@@ -17,22 +16,34 @@ struct Node {
     value: i64,
 }
 
-/// See the module. Its memory is bounded by what the message made of it may hold.
+/// See the module. Its memory is bounded by what the profile made of it may hold.
 #[derive(Debug)]
 pub(crate) struct Stacks {
     limits: DecodeLimits,
     nodes: Vec<Node>,
-    children: HashMap<(u32, u32), u32>,
-    frames: HashMap<Vec<u8>, u32>,
+    children: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
+    tables: TablesBuilder,
     stacks: usize,
-    /// A lower bound of the message's bytes.
-    bytes: usize,
+    /// Locations of all stacks.
+    locations: usize,
+    /// The stack that was added last, and where each of its frames ends, with its node: the next often starts like it.
+    last: Vec<u8>,
+    last_nodes: Vec<(usize, u32)>,
 }
 
 impl Stacks {
     pub(crate) fn new(limits: DecodeLimits) -> Self {
         let root = Node { parent: ROOT, frame: 0, depth: 0, value: 0 };
-        Self { limits, nodes: vec![root], children: HashMap::new(), frames: HashMap::new(), stacks: 0, bytes: 0 }
+        Self {
+            limits,
+            nodes: vec![root],
+            children: HashMap::default(),
+            tables: TablesBuilder::new(limits.bytes_max),
+            stacks: 0,
+            locations: 0,
+            last: Vec::new(),
+            last_nodes: Vec::new(),
+        }
     }
 
     /// The node of a frame under another. Past the depth limit it is that other: leaf frames are cut.
@@ -67,7 +78,10 @@ impl Stacks {
         }
         if before == 0 {
             self.stacks += 1;
-            self.take(depth as usize + 2)?;
+            self.locations += depth as usize;
+            if self.locations > self.limits.bytes_max {
+                return Err(self.too_large());
+            }
             if self.stacks > self.limits.samples_max {
                 return Err(DecodeError::TooManySamples { samples: self.stacks, limit: self.limits.samples_max });
             }
@@ -76,63 +90,87 @@ impl Stacks {
         Ok(())
     }
 
-    /// Adds a whole stack, root first.
-    pub(crate) fn add_stack<'a>(
-        &mut self,
-        frames: impl Iterator<Item = &'a [u8]>,
-        value: i64,
-    ) -> Result<(), DecodeError> {
-        let mut node = ROOT;
-        for frame in frames.take(self.limits.depth_max) {
-            node = self.child(node, frame)?;
+    /// Adds a whole stack, root first, frames separated by `;`.
+    pub(crate) fn add_folded(&mut self, stack: &[u8], value: i64) -> Result<(), DecodeError> {
+        let same = common_prefix(&self.last, stack);
+        // A frame is the same one if it ends at a separator, or at the end, of both.
+        let ends_at = |text: &[u8], end: usize| text.get(end).is_none_or(|byte| *byte == b';');
+        let mut known = self.last_nodes.partition_point(|(end, _)| *end <= same);
+        if known > 0 && !ends_at(stack, self.last_nodes[known - 1].0) {
+            known -= 1;
         }
+        self.last_nodes.truncate(known);
+        let (mut start, mut node) = self.last_nodes.last().map_or((0, ROOT), |(end, node)| (end + 1, *node));
+        while start <= stack.len() && self.last_nodes.len() < self.limits.depth_max {
+            let rest = &stack[start..];
+            let end = start + memchr::memchr(b';', rest).unwrap_or(rest.len());
+            node = self.child(node, &stack[start..end])?;
+            self.last_nodes.push((end, node));
+            start = end + 1;
+        }
+        self.last.truncate(same);
+        self.last.extend_from_slice(&stack[same..]);
         self.add(node, value)
     }
 
-    /// The message, values multiplied; `None` if there are none.
-    pub(crate) fn into_pprof(self, head: &ProfileHead, factor: i64) -> Result<Option<Vec<u8>>, Refused> {
+    /// The profile, values multiplied; `None` if there are none.
+    pub(crate) fn into_tables(mut self, head: &ProfileHead, factor: i64) -> Result<Option<Tables>, Refused> {
         if self.stacks == 0 {
             return Ok(None);
         }
-        let mut names = vec![&[][..]; self.frames.len()];
-        self.frames.iter().for_each(|(name, at)| names[*at as usize] = name);
-        let mut writer = ProfileWriter::new(head, self.limits.bytes_max);
         let mut stack = Vec::new();
-        // Long names must not be compared for each frame.
-        let mut locations = vec![0; names.len()];
         for node in self.nodes.iter().filter(|node| node.value > 0) {
             stack.clear();
             let mut at = *node;
             while at.depth > 0 {
-                let location = &mut locations[at.frame as usize];
-                if *location == 0 {
-                    *location = writer.location(names[at.frame as usize], 0)?;
-                }
-                stack.push(*location);
+                stack.push(u64::from(at.frame));
                 at = self.nodes[at.parent as usize];
             }
-            writer.sample(&stack, &[node.value.saturating_mul(factor)], &[])?;
+            let value = node.value.saturating_mul(factor);
+            self.tables.sample(stack.iter().copied(), &[value], std::iter::empty())?;
         }
-        Ok(Some(writer.finish()))
+        Ok(Some(self.tables.finish(head)?))
     }
 
     /// The number of a frame.
     pub(crate) fn frame(&mut self, name: &[u8]) -> Result<u32, DecodeError> {
-        if let Some(frame) = self.frames.get(name) {
-            return Ok(*frame);
-        }
-        self.take(name.len() + 2)?;
-        let frame = self.frames.len() as u32;
-        self.frames.insert(name.to_vec(), frame);
-        Ok(frame)
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.bytes += bytes;
-        if self.bytes > self.limits.bytes_max { Err(self.too_large()) } else { Ok(()) }
+        // As many as there may be bytes: never more than 32 bits count.
+        self.tables.location(name, 0).map(|frame| frame as u32)
     }
 
     fn too_large(&self) -> DecodeError {
         DecodeError::TooLarge { limit: self.limits.bytes_max }
+    }
+}
+
+/// How many bytes two texts begin with in common.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const STRIDE: usize = 16;
+    let strides = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE)).take_while(|(a, b)| a == b).count() * STRIDE;
+    strides + a[strides..].iter().zip(&b[strides..]).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::limits;
+
+    fn nodes(stacks: &[&str]) -> Vec<u32> {
+        let mut tree = Stacks::new(limits());
+        stacks
+            .iter()
+            .map(|stack| {
+                tree.add_folded(stack.as_bytes(), 1).unwrap();
+                tree.last_nodes.last().map_or(ROOT, |(_, node)| *node)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn stacks_that_start_alike_share_their_nodes() {
+        assert_eq!(nodes(&["a;b;c", "a;b;d", "a;bc", "a;b", "a", "ab;b", "a;b;c"]), [3, 4, 5, 2, 1, 7, 3]);
+        assert_eq!(nodes(&["", "a", "", ";a", ";;"]), [1, 2, 1, 3, 5]);
+        let long = "f".repeat(40);
+        assert_eq!(nodes(&[&format!("{long};x"), &format!("{long};y"), &format!("{long}x"), &long]), [2, 3, 4, 1]);
     }
 }

@@ -2,7 +2,7 @@
 
 use flamelake_config::Limits;
 use flamelake_pprof::frame::Frame;
-use flamelake_pprof::{Decoder, ProfileLimits};
+use flamelake_pprof::{Decoder, ProfileLimits, Tables};
 use flamelake_testkit::fuzz;
 
 use super::app_name::AppName;
@@ -28,7 +28,8 @@ fn small() -> DecodeLimits {
 pub(crate) fn frames(series: &PushSeries) -> Vec<Frame> {
     let limits = ProfileLimits { now_ns: 1_795_359_600_000_000_000, ..ProfileLimits::default() };
     let id = flamelake_model::ProfileId([1; 16]);
-    Decoder::new().frames(&series.profiles[0].pprof, &series.labels, &limits, id).unwrap()
+    let pprof = series.profiles[0].content.clone().into_pprof();
+    Decoder::new().frames(&pprof, &series.labels, &limits, id).unwrap()
 }
 
 fn label<'a>(series: &'a PushSeries, name: &str) -> &'a str {
@@ -40,14 +41,14 @@ fn pprof_of(stacks: Result<Stacks, Refused>) -> Result<usize, Refused> {
     let source = source("a.cpu");
     let (_, kind) = TextType::of("a.cpu")?;
     let (head, factor) = kind.head(&source, source.period_ns());
-    Ok(stacks?.into_pprof(&head, factor)?.map_or(0, |message| message.len()))
+    Ok(stacks?.into_tables(&head, factor)?.map_or(0, |tables| tables.bytes()))
 }
 
 fn same(a: Result<Stacks, Refused>, b: Result<Stacks, Refused>) {
     let pprof = |stacks: Result<Stacks, Refused>| {
         let source = source("a.cpu");
         let (head, factor) = TextType::of("a.cpu").unwrap().1.head(&source, source.period_ns());
-        stacks.unwrap().into_pprof(&head, factor).unwrap()
+        stacks.unwrap().into_tables(&head, factor).unwrap().unwrap().encode()
     };
     assert_eq!(pprof(a), pprof(b));
 }
@@ -95,8 +96,8 @@ fn a_text_becomes_a_series_that_the_push_path_takes() {
     let source = source("my.app.inuse_space{env=dev,__x__=y,__session_id__=1}");
     let (service, kind) = TextType::of(&source.app.app).unwrap();
     let (head, factor) = kind.head(&source, source.period_ns());
-    let message = folded::groups(b"a;b 5", limits()).unwrap().into_pprof(&head, factor).unwrap().unwrap();
-    let series = source.series_of_app(service, kind.name, &[], message);
+    let tables = folded::groups(b"a;b 5", limits()).unwrap().into_tables(&head, factor).unwrap().unwrap();
+    let series = source.series_of_app(service, kind.name, &[], tables);
     assert_eq!(label(&series, "service_name"), "my.app");
     assert_eq!((label(&series, "__name__"), label(&series, "env"), label(&series, "__x__")), ("memory", "dev", ""));
     assert_eq!((label(&series, "__session_id__"), label(&series, "app_name")), ("1", ""));
@@ -105,7 +106,7 @@ fn a_text_becomes_a_series_that_the_push_path_takes() {
 
 #[test]
 fn the_clients_own_service_name_wins() {
-    let series = source("my.app{service_name=s}").series_of_app("my.app", "memory", &[], Vec::new());
+    let series = source("my.app{service_name=s}").series_of_app("my.app", "memory", &[], Tables::default());
     assert_eq!((label(&series, "service_name"), label(&series, "app_name")), ("s", "my.app"));
 }
 

@@ -3,7 +3,6 @@
 
 use flamelake_pprof::reader::Reader;
 
-use crate::decode::folded::frames;
 use crate::decode::stacks::{ROOT, Stacks};
 use crate::decode::{DecodeLimits, Refused};
 
@@ -84,7 +83,7 @@ pub(crate) fn trie(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused>
                     "the keys of the trie hold more than {TRIE_KEY_BYTES_MAX} bytes"
                 )));
             }
-            stacks.add_stack(frames(&key), value(record.value))?;
+            stacks.add_folded(&key, value(record.value))?;
         }
         if record.children > 0 {
             open.push((key.len(), record.children));

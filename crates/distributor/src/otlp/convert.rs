@@ -1,14 +1,13 @@
-//! Checked OTLP profiles to pprof: one for each profile and service name.
+//! Checked OTLP profiles to tables: one for each profile and service name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use flamelake_api::google::v1 as pprof;
 use flamelake_model::label_name;
-use prost::Message as _;
+use flamelake_pprof::{DecodeError, FunctionRow, Known, MappingRow, ProfileHead, Tables, TablesBuilder};
 
 use super::wire::{AnyValue, Dictionary, Export, KeyValue, Location, Profile, Sample, ValueType};
 use super::{at, stack};
-use crate::{PushBatch, PushSeries, RawProfile};
+use crate::{Content, PushBatch, PushSeries, RawProfile};
 
 const SERVICE: &str = "service.name";
 const EXECUTABLE: &str = "process.executable.name";
@@ -35,13 +34,15 @@ pub(super) fn batch(export: &Export, now_ns: i64) -> Result<PushBatch, String> {
             for profile in &scope.profiles {
                 let kind = Kind::of(tables, profile)?;
                 for (service, samples) in by_service(tables, profile, &default) {
-                    let pprof = Builder::new(tables, &kind).build(profile, &samples, now_ns)?.encode_to_vec();
+                    let profile = Builder::new(tables, &kind).build(profile, &samples, now_ns)?;
                     let labels = labels(&kind.name, attributes.iter().chain(of_scope), &service);
-                    bytes += pprof.len() + labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                    bytes +=
+                        profile.bytes() + labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
                     if bytes > BYTES_MAX {
                         return Err(format!("the profiles hold more than {BYTES_MAX} bytes apart: send fewer at once"));
                     }
-                    let profiles = vec![RawProfile { pprof: pprof.into(), id: String::new() }];
+                    let content = Content::Tables(Box::new(profile));
+                    let profiles = vec![RawProfile { content, id: String::new() }];
                     series.push(PushSeries { labels, profiles });
                 }
             }
@@ -147,162 +148,152 @@ impl Kind {
     }
 }
 
-/// A pprof in the making: what of the tables it uses, numbered from 1.
+/// A profile in the making: what of the tables it uses. Numbers of the request to those of the profile, 0 = not used yet.
 struct Builder<'a> {
     tables: &'a Dictionary,
     kind: &'a Kind,
-    profile: pprof::Profile,
-    strings: HashMap<String, i64>,
-    functions: HashMap<i32, u64>,
-    mappings: HashMap<i32, u64>,
-    locations: HashMap<i32, u64>,
+    out: TablesBuilder,
+    strings: Vec<u32>,
+    functions: Vec<u64>,
+    mappings: Vec<u64>,
+    locations: Vec<u64>,
 }
 
 impl<'a> Builder<'a> {
     fn new(tables: &'a Dictionary, kind: &'a Kind) -> Self {
-        let mut builder = Self {
+        Self {
             tables,
             kind,
-            profile: pprof::Profile::default(),
-            strings: HashMap::new(),
-            functions: HashMap::new(),
-            mappings: HashMap::new(),
-            locations: HashMap::new(),
-        };
-        builder.string("");
-        builder
+            out: TablesBuilder::new(BYTES_MAX),
+            strings: vec![0; tables.string_table.len()],
+            functions: vec![0; tables.function_table.len()],
+            mappings: vec![0; tables.mapping_table.len()],
+            locations: vec![0; tables.location_table.len()],
+        }
     }
 
-    fn build(mut self, profile: &Profile, samples: &[&Sample], now_ns: i64) -> Result<pprof::Profile, String> {
-        let positive = |number: u64| i64::try_from(number).ok().filter(|number| *number > 0);
-        self.profile.time_nanos = positive(profile.time_unix_nano).unwrap_or(now_ns);
-        self.profile.duration_nanos = positive(profile.duration_nano).unwrap_or(DURATION_DEFAULT);
-        let kind = self.kind;
-        let (r#type, unit) = (self.string(&kind.sample.0), self.string(&kind.sample.1));
-        self.profile.sample_type = vec![pprof::ValueType { r#type, unit }];
-        if let Some((name, unit, period)) = &kind.period {
-            let (r#type, unit) = (self.string(name), self.string(unit));
-            self.profile.period_type = Some(pprof::ValueType { r#type, unit });
-            self.profile.period = *period;
-        }
+    fn build(mut self, profile: &Profile, samples: &[&Sample], now_ns: i64) -> Result<Tables, String> {
+        let tables = self.tables;
         for sample in samples {
-            let value = vec![kind.value(sample)?];
-            let location_id =
-                stack(self.tables, sample.stack_index).iter().filter_map(|index| self.location(*index)).collect();
-            let label = self.labels(sample);
-            self.profile.sample.push(pprof::Sample { location_id, value, label });
+            let value = self.kind.value(sample)?;
+            let labels = self.labels(sample).map_err(text_of)?;
+            let stack = stack(tables, sample.stack_index);
+            for index in stack {
+                self.location(*index).map_err(text_of)?;
+            }
+            let known = &self.locations;
+            let locations = stack.iter().filter_map(|index| at(known, *index)).copied().filter(|id| *id > 0);
+            self.out.sample(locations, &[value], labels.into_iter()).map_err(text_of)?;
         }
-        Ok(self.profile)
+        let positive = |number: u64| i64::try_from(number).ok().filter(|number| *number > 0);
+        let period = self.kind.period.clone();
+        let (kind, unit, period) = period.unwrap_or_default();
+        let head = ProfileHead {
+            sample_types: vec![self.kind.sample.clone()],
+            period_type: (kind, unit),
+            period,
+            time_nanos: positive(profile.time_unix_nano).unwrap_or(now_ns),
+            duration_nanos: positive(profile.duration_nano).unwrap_or(DURATION_DEFAULT),
+            has_mapping: false,
+        };
+        self.out.finish(&head).map_err(text_of)
     }
 
-    fn string(&mut self, text: &str) -> i64 {
-        if let Some(&known) = self.strings.get(text) {
-            return known;
+    fn text(&mut self, index: i32) -> Result<u32, DecodeError> {
+        let Some(text) = at(&self.tables.string_table, index) else { return Ok(0) };
+        let known = &mut self.strings[index as usize];
+        if *known == 0 {
+            *known = self.out.text(text.as_bytes())?;
         }
-        let number = self.profile.string_table.len() as i64;
-        self.profile.string_table.push(text.to_owned());
-        self.strings.insert(text.to_owned(), number);
-        number
+        Ok(*known)
     }
 
-    fn text(&mut self, index: i32) -> i64 {
+    fn labels(&mut self, sample: &Sample) -> Result<Vec<(u32, u32)>, DecodeError> {
         let tables = self.tables;
-        at(&tables.string_table, index).map_or(0, |text| self.string(text))
-    }
-
-    fn labels(&mut self, sample: &Sample) -> Vec<pprof::Label> {
-        let tables = self.tables;
-        let mut pairs: Vec<(&str, String)> =
-            attributes(tables, &sample.attribute_indices).filter(|(key, _)| *key != SERVICE).collect();
+        let mut labels = Vec::new();
+        let mut add = |key: &str, value: &str| -> Result<(), DecodeError> {
+            labels.push((self.out.text(key.as_bytes())?, self.out.text(value.as_bytes())?));
+            Ok(())
+        };
+        for (key, value) in attributes(tables, &sample.attribute_indices).filter(|(key, _)| *key != SERVICE) {
+            add(key, &value)?;
+        }
         if let Some(link) = at(&tables.link_table, sample.link_index).filter(|_| sample.link_index != 0) {
             if link.span_id.len() == 8 {
-                pairs.push(("span_id", hex(&link.span_id)));
+                add("span_id", &hex(&link.span_id))?;
             }
             if link.trace_id.len() == 16 {
-                pairs.push(("trace_id", hex(&link.trace_id)));
+                add("trace_id", &hex(&link.trace_id))?;
             }
         }
-        let label = |(key, value): (&str, String)| pprof::Label {
-            key: self.string(key),
-            str: self.string(&value),
-            ..pprof::Label::default()
+        Ok(labels)
+    }
+
+    /// Makes the location known, if it is there.
+    fn location(&mut self, index: i32) -> Result<(), DecodeError> {
+        let tables = self.tables;
+        let Some(location) = at(&tables.location_table, index).filter(|_| self.locations[index as usize] == 0) else {
+            return Ok(());
         };
-        pairs.into_iter().map(label).collect()
+        let mapping = self.mapping(location)?;
+        let mut lines = Vec::with_capacity(location.lines.len());
+        for line in location.lines.iter().filter(|line| line.function_index != 0) {
+            if let Some(function) = self.function(line.function_index)? {
+                lines.push((function, line.line));
+            }
+        }
+        self.locations[index as usize] = self.out.address(mapping, location.address, lines.into_iter())?;
+        Ok(())
     }
 
-    fn location(&mut self, index: i32) -> Option<u64> {
-        if let Some(&known) = self.locations.get(&index) {
-            return Some(known);
+    fn function(&mut self, index: i32) -> Result<Option<u64>, DecodeError> {
+        let Some(function) = at(&self.tables.function_table, index) else { return Ok(None) };
+        if self.functions[index as usize] == 0 {
+            let row = FunctionRow {
+                name: self.text(function.name_strindex)?,
+                system_name: self.text(function.system_name_strindex)?,
+                filename: self.text(function.filename_strindex)?,
+                start_line: function.start_line,
+            };
+            self.functions[index as usize] = self.out.function(row)?;
         }
-        let location = at(&self.tables.location_table, index)?;
-        let mapping_id = self.mapping(location);
-        let with_function = location.lines.iter().filter(|line| line.function_index != 0);
-        let line = with_function
-            .filter_map(|line| Some(pprof::Line { function_id: self.function(line.function_index)?, line: line.line }));
-        let line = line.collect();
-        let id = self.profile.location.len() as u64 + 1;
-        self.profile.location.push(pprof::Location {
-            id,
-            mapping_id,
-            address: location.address,
-            line,
-            is_folded: false,
-        });
-        self.locations.insert(index, id);
-        Some(id)
-    }
-
-    fn function(&mut self, index: i32) -> Option<u64> {
-        if let Some(&known) = self.functions.get(&index) {
-            return Some(known);
-        }
-        let function = at(&self.tables.function_table, index)?;
-        let id = self.profile.function.len() as u64 + 1;
-        let (name, system_name) = (self.text(function.name_strindex), self.text(function.system_name_strindex));
-        let (filename, start_line) = (self.text(function.filename_strindex), function.start_line);
-        self.profile.function.push(pprof::Function { id, name, system_name, filename, start_line });
-        self.functions.insert(index, id);
-        Some(id)
+        Ok(Some(self.functions[index as usize]))
     }
 
     /// The location's mapping, 0 without one. It has what all of its locations have.
-    fn mapping(&mut self, location: &Location) -> u64 {
+    fn mapping(&mut self, location: &Location) -> Result<u64, DecodeError> {
         let tables = self.tables;
-        let Some(source) = at(&tables.mapping_table, location.mapping_index) else { return 0 };
+        let Some(source) = at(&tables.mapping_table, location.mapping_index) else { return Ok(0) };
         let has_lines = !location.lines.is_empty();
         let functions = has_lines && location.lines.iter().all(|line| line.function_index > 0);
-        let numbers = has_lines && location.lines.iter().all(|line| line.line > 0);
         let named = |index| at(&tables.function_table, index).is_some_and(|function| function.filename_strindex > 0);
-        let files = functions && location.lines.iter().all(|line| named(line.function_index));
-        let inlined = location.lines.len() > 1;
-        if let Some(&id) = self.mappings.get(&location.mapping_index) {
-            if let Some(mapping) = self.profile.mapping.get_mut(id as usize - 1) {
-                mapping.has_functions &= functions;
-                mapping.has_filenames &= files;
-                mapping.has_line_numbers &= numbers;
-                mapping.has_inline_frames |= inlined;
-            }
-            return id;
+        let known = Known {
+            functions,
+            filenames: functions && location.lines.iter().all(|line| named(line.function_index)),
+            line_numbers: has_lines && location.lines.iter().all(|line| line.line > 0),
+            inline_frames: location.lines.len() > 1,
+        };
+        let at = location.mapping_index as usize;
+        if self.mappings[at] > 0 {
+            self.out.narrow(self.mappings[at], known);
+            return Ok(self.mappings[at]);
         }
-        let id = self.profile.mapping.len() as u64 + 1;
         let build_id = attributes(tables, &source.attribute_indices).find(|(key, _)| *key == BUILD_ID);
-        let build_id = build_id.map_or(0, |(_, value)| self.string(&value));
-        let filename = self.text(source.filename_strindex);
-        self.profile.mapping.push(pprof::Mapping {
-            id,
+        let row = MappingRow {
             memory_start: source.memory_start,
             memory_limit: source.memory_limit,
             file_offset: source.file_offset,
-            filename,
-            build_id,
-            has_functions: functions,
-            has_filenames: files,
-            has_line_numbers: numbers,
-            has_inline_frames: inlined,
-        });
-        self.mappings.insert(location.mapping_index, id);
-        id
+            filename: self.text(source.filename_strindex)?,
+            build_id: build_id.map_or(Ok(0), |(_, value)| self.out.text(value.as_bytes()))?,
+        };
+        self.mappings[at] = self.out.mapping(row, known)?;
+        Ok(self.mappings[at])
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn text_of(error: DecodeError) -> String {
+    error.to_string()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -91,8 +91,8 @@ fn newest_raw(samples: Vec<Sample>) -> RawExport {
 /// `labels | type | stack value labels, …` of each series.
 fn text(batch: &PushBatch) -> Vec<String> {
     let series = |series: &crate::PushSeries| {
-        let profile = pprof::Profile::decode(series.profiles[0].pprof.clone()).unwrap();
-        Decoder::default().decode(&series.profiles[0].pprof, 0).unwrap();
+        let profile = pprof::Profile::decode(series.profiles[0].content.clone().into_pprof()).unwrap();
+        Decoder::default().decode(&series.profiles[0].content.clone().into_pprof(), 0).unwrap();
         let string = |index: i64| profile.string_table[index as usize].as_str();
         let name = |location: &u64| {
             let location = &profile.location[*location as usize - 1];
@@ -138,7 +138,7 @@ fn samples_become_cpu_time_by_service() {
         ]
     );
     let batch = batch(&raw, NOW).unwrap();
-    let profile = pprof::Profile::decode(batch.series[0].profiles[0].pprof.clone()).unwrap();
+    let profile = pprof::Profile::decode(batch.series[0].profiles[0].content.clone().into_pprof()).unwrap();
     assert_eq!((profile.time_nanos, profile.duration_nanos, profile.period), (5, 6, 10));
     let mapping = &profile.mapping[0];
     assert!(mapping.has_functions && mapping.has_filenames && mapping.has_line_numbers && !mapping.has_inline_frames);
@@ -158,7 +158,8 @@ fn waiting_is_summed_and_other_types_are_named_by_their_period() {
         "{lines:?}"
     );
     assert!(lines[1].contains("__name__=cpu,") && lines[1].ends_with("cpu:count | main;work 9"), "{lines:?}");
-    let profile = pprof::Profile::decode(batch(&raw, NOW).unwrap().series[0].profiles[0].pprof.clone()).unwrap();
+    let profile =
+        pprof::Profile::decode(batch(&raw, NOW).unwrap().series[0].profiles[0].content.clone().into_pprof()).unwrap();
     assert_eq!((profile.time_nanos, profile.duration_nanos), (NOW, 10_000_000_000));
 }
 
@@ -366,7 +367,7 @@ fn fuzz_otlp() {
         let Ok(raw) = RawExport::decode(bytes) else { return };
         if let Ok(batch) = batch(&raw, NOW) {
             for series in &batch.series {
-                pprof::Profile::decode(series.profiles[0].pprof.clone()).unwrap();
+                pprof::Profile::decode(series.profiles[0].content.clone().into_pprof()).unwrap();
             }
         }
     });

@@ -15,7 +15,9 @@ use flamelake_testkit::{FakeClock, ProfileBuilder};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use crate::{Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile};
+use crate::{
+    Content, Distributor, DistributorConfig, DistributorDeps, Distributors, PushBatch, PushSeries, RawProfile,
+};
 
 pub(super) const NOW: i64 = 1_795_359_600_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
@@ -134,7 +136,10 @@ impl Harness {
 fn with_labels(labels: &[(&str, &str)], pprofs: Vec<Vec<u8>>) -> PushSeries {
     PushSeries {
         labels: labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-        profiles: pprofs.into_iter().map(|p| RawProfile { pprof: p.into(), id: String::new() }).collect(),
+        profiles: pprofs
+            .into_iter()
+            .map(|p| RawProfile { content: Content::Pprof(p.into()), id: String::new() })
+            .collect(),
     }
 }
 

@@ -104,7 +104,7 @@ fn fuzz_pprof_push() {
     let mut decoder = Decoder::new();
     fuzz::run("pprof push", &packed(), |bytes| {
         let Ok(frames) = decoder.frames(bytes, &spy(), &limits, ID) else { return };
-        let theirs = Profile::decode(decoder.message()).expect("we read it");
+        let theirs = Profile::decode(decoder.content()).expect("we read it");
         // Which of two things with one id is meant, nobody says.
         if !has_distinct_ids(&theirs) {
             return;
@@ -162,7 +162,7 @@ fn fuzz_go_repair() {
         assert_eq!(repaired.is_ok(), as_sent.is_ok());
         let (Ok(repaired), Ok(as_sent)) = (repaired, as_sent) else { return };
         repaired.iter().for_each(round_trip);
-        let sent = Profile::decode(plain.message()).expect("we read it");
+        let sent = Profile::decode(plain.content()).expect("we read it");
         let is_whole = as_sent.iter().map(|frame| frame.sample_stacks.len()).sum::<usize>() == sent.sample.len();
         if is_whole && has_distinct_ids(&sent) {
             assert_eq!(totals(&repaired), totals(&as_sent));

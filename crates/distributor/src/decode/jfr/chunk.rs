@@ -15,7 +15,7 @@ const FLAG_COMPRESSED: u8 = 1;
 pub(crate) struct Chunk<'a> {
     pub(crate) events: &'a [u8],
     pub(crate) classes: Classes,
-    pub(crate) pools: Pools,
+    pub(crate) pools: Pools<'a>,
 }
 
 impl<'a> Chunk<'a> {

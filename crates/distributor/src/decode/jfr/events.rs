@@ -1,11 +1,9 @@
 //! The events of a chunk that become samples.
 
-use std::collections::HashMap;
-
 use crate::decode::Refused;
 use crate::decode::jfr::chunk::Chunk;
-use crate::decode::jfr::metadata::Class;
-use crate::decode::jfr::pools::{Value, fields, get, int};
+use crate::decode::jfr::metadata::Map;
+use crate::decode::jfr::plan::Plan;
 use crate::decode::jfr::profiles::{Context, Kind, Profiles};
 use crate::decode::jfr::reader::{Reader, broken};
 
@@ -44,13 +42,29 @@ fn event(class: &str) -> Option<Event> {
     })
 }
 
+impl Event {
+    /// The fields that are read: numbers, or texts of a setting.
+    fn fields(self) -> [&'static str; 6] {
+        let own = match self {
+            Self::Setting => return ["name", "value", "", "", "", ""],
+            Self::WallClock => "samples",
+            Self::Sized(_, field, _) => field,
+            Self::Execution | Self::Live => "",
+        };
+        ["stackTrace", "contextId", "spanId", "spanName", "state", own]
+    }
+}
+
 /// Adds the samples of a chunk.
 pub(crate) fn read(chunk: &Chunk<'_>, profiles: &mut Profiles<'_>) -> Result<(), Refused> {
-    let known: HashMap<i64, (Event, &Class)> = chunk
+    let known: Map<(Event, Plan<'_>)> = chunk
         .classes
         .0
         .iter()
-        .filter_map(|(id, class)| event(&class.name).map(|event| (*id, (event, class))))
+        .filter_map(|(id, class)| {
+            let event = event(&class.name)?;
+            Some((*id, (event, Plan::new(class, &chunk.classes, &event.fields()))))
+        })
         .collect();
     let mut rest = chunk.events;
     while !rest.is_empty() {
@@ -62,9 +76,8 @@ pub(crate) fn read(chunk: &Chunk<'_>, profiles: &mut Profiles<'_>) -> Result<(),
             return broken("an event runs past its chunk");
         };
         rest = after;
-        if let Some((kind, class)) = known.get(&kind) {
-            let values = fields(&mut Reader::new(&event[head..]), class, &chunk.classes, 0)?;
-            add(chunk, *kind, class, &values, profiles)?;
+        if let Some((kind, plan)) = known.get(&kind) {
+            add(chunk, *kind, plan, &mut Reader::new(&event[head..]), profiles)?;
         }
     }
     profiles.end_chunk(&chunk.pools)
@@ -73,41 +86,36 @@ pub(crate) fn read(chunk: &Chunk<'_>, profiles: &mut Profiles<'_>) -> Result<(),
 fn add(
     chunk: &Chunk<'_>,
     event: Event,
-    class: &Class,
-    values: &[Value],
+    plan: &Plan<'_>,
+    reader: &mut Reader<'_>,
     profiles: &mut Profiles<'_>,
 ) -> Result<(), Refused> {
-    let int = |name: &str| int(class, values, name);
-    let trace = int("stackTrace");
-    let context = Context { id: int("contextId"), span: int("spanId"), span_name: int("spanName") };
-    match event {
-        Event::Setting => {
-            let text = |name: &str| match get(class, values, name) {
-                Some(Value::Text(text)) => chunk.pools.text(text),
-                _ => "",
-            };
-            if text("name") == "event" {
-                profiles.set_event(text("value"));
-            }
-            Ok(())
+    if event == Event::Setting {
+        let [name, value] = plan.texts(reader)?;
+        if chunk.pools.text(&name) == "event" {
+            profiles.set_event(chunk.pools.text(&value));
         }
+        return Ok(());
+    }
+    let [trace, id, span, span_name, state, own] = plan.numbers(reader)?;
+    let context = Context { id, span, span_name };
+    let state = || chunk.pools.thread_states.get(&state).map_or("", |text| text);
+    match event {
+        Event::Setting => Ok(()),
         Event::Execution => {
-            let state = chunk.pools.thread_states.get(&int("state")).map_or("", String::as_str);
-            if state != "STATE_SLEEPING" {
+            if state() != "STATE_SLEEPING" {
                 profiles.add(Kind::Cpu, trace, context, [1, 0])?;
             }
             if profiles.is_wall() { profiles.add(Kind::Wall, trace, context, [1, 0]) } else { Ok(()) }
         }
         Event::WallClock => {
-            let state = chunk.pools.thread_states.get(&int("state")).map_or("", String::as_str);
-            let samples = int("samples");
-            if state == "STATE_RUNNABLE" && profiles.is_wall() {
-                profiles.add(Kind::Cpu, trace, context, [samples, 0])?;
+            if state() == "STATE_RUNNABLE" && profiles.is_wall() {
+                profiles.add(Kind::Cpu, trace, context, [own, 0])?;
             }
-            profiles.add(Kind::Wall, trace, context, [samples, 0])
+            profiles.add(Kind::Wall, trace, context, [own, 0])
         }
-        Event::Sized(kind, field, HasContext::Yes) => profiles.add(kind, trace, context, [1, int(field)]),
-        Event::Sized(kind, field, HasContext::No) => profiles.add(kind, trace, Context::default(), [1, int(field)]),
+        Event::Sized(kind, _, HasContext::Yes) => profiles.add(kind, trace, context, [1, own]),
+        Event::Sized(kind, _, HasContext::No) => profiles.add(kind, trace, Context::default(), [1, own]),
         Event::Live => profiles.add(Kind::Live, trace, Context::default(), [1, 0]),
     }
 }

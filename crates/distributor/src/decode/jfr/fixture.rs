@@ -125,7 +125,7 @@ fn a_recording_becomes_a_series_a_kind() {
     assert_eq!((get(0, "__name__"), get(1, "__name__")), ("process_cpu".to_owned(), "memory".to_owned()));
     assert_eq!((get(0, "jfr_event"), get(0, "service_name")), ("cpu".to_owned(), "my.app".to_owned()));
     assert!(series.iter().all(|series| frames(series).len() == 1));
-    let message = String::from_utf8_lossy(&series[0].profiles[0].pprof).into_owned();
+    let message = String::from_utf8_lossy(&series[0].profiles[0].content.clone().into_pprof()).into_owned();
     assert!(["a/B.work", "a/B.run", "thread", "main"].iter().all(|text| message.contains(text)), "{message}");
 }
 

@@ -3,8 +3,8 @@
 use crate::decode::jfr::pools::Pools;
 
 /// `<class>.<method>`; the dot stands even without a class.
-pub(crate) fn frame_name(pools: &Pools, method: i64) -> String {
-    let symbol = |at: &i64| pools.symbols.get(at).map_or("", String::as_str);
+pub(crate) fn frame_name(pools: &Pools<'_>, method: i64) -> String {
+    let symbol = |at: &i64| pools.symbols.get(at).map_or("", |text| text);
     let Some(method) = pools.methods.get(&method) else { return ".".to_owned() };
     let class = pools.classes.get(&method.class).map_or("", symbol);
     format!("{}.{}", stable(class), stable(symbol(&method.name)))
@@ -14,16 +14,22 @@ pub(crate) fn frame_name(pools: &Pools, method: i64) -> String {
 fn stable(name: &str) -> String {
     const ACCESSOR: &str = "jdk/internal/reflect/GeneratedMethodAccessor";
     const CGLIB: &str = "$$EnhancerBySpringCGLIB$$";
-    if let Some((class, _)) = name.split_once("$$Lambda").filter(|(_, rest)| is_lambda(rest)) {
+    // Most names have none of these.
+    let generated = memchr::memchr(b'$', name.as_bytes()).is_some();
+    if let Some((class, _)) = Some(name).filter(|_| generated).and_then(lambda) {
         return format!("{class}$$Lambda_");
     }
     if name.strip_prefix(ACCESSOR).is_some_and(|rest| is_all(rest, |byte| byte.is_ascii_digit())) {
         return format!("{ACCESSOR}_");
     }
-    if let Some((class, _)) = name.split_once(CGLIB) {
+    if let Some((class, _)) = Some(name).filter(|_| generated).and_then(|name| name.split_once(CGLIB)) {
         return format!("{class}{CGLIB}_");
     }
     library(name).map_or_else(|| name.to_owned(), str::to_owned)
+}
+
+fn lambda(name: &str) -> Option<(&str, &str)> {
+    name.split_once("$$Lambda").filter(|(_, rest)| is_lambda(rest))
 }
 
 /// `$12/0x0000`, `.0x0000`, `/0x0000`: what follows `$$Lambda`.

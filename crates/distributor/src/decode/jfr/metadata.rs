@@ -1,5 +1,6 @@
 //! The classes of a chunk: what its events and constants are made of.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::decode::Refused;
@@ -39,7 +40,10 @@ pub(crate) struct Class {
 
 /// By id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Classes(pub(crate) HashMap<i64, Class>);
+pub(crate) struct Classes(pub(crate) Map<Class>);
+
+/// By number.
+pub(crate) type Map<T> = hashbrown::HashMap<i64, T, foldhash::fast::RandomState>;
 
 /// A field whose class may stand further down.
 struct Raw {
@@ -79,7 +83,7 @@ impl Builder {
     fn element(
         &mut self,
         reader: &mut Reader<'_>,
-        texts: &[String],
+        texts: &[Cow<'_, str>],
         class: Option<i64>,
         depth: usize,
     ) -> Result<(), Refused> {
@@ -148,7 +152,7 @@ fn kind(id: i64, name: &str) -> Kind {
     }
 }
 
-fn text<'a>(reader: &mut Reader<'_>, texts: &'a [String]) -> Result<&'a str, Refused> {
+fn text<'a>(reader: &mut Reader<'_>, texts: &'a [Cow<'_, str>]) -> Result<&'a str, Refused> {
     let at = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
     match texts.get(at) {
         Some(text) => Ok(text),

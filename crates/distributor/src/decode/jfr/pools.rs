@@ -1,27 +1,15 @@
 //! Constants of a chunk: texts, classes, methods and stack traces that its events refer to by number.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::decode::Refused;
-use crate::decode::jfr::metadata::{Class, Classes, Kind};
+use crate::decode::jfr::metadata::{Class, Classes, Kind, Map};
+use crate::decode::jfr::plan::Plan;
 use crate::decode::jfr::reader::{Reader, Text, broken};
 
-/// Classes hold others inline as deep as this.
-const DEPTH_MAX: usize = 8;
 /// Checkpoint events of a chunk.
 const CHECKPOINTS_MAX: usize = 100_000;
-
-/// A value as its class describes it.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    Int(i64),
-    Text(Text),
-    List(Vec<Value>),
-    /// In the order of the class's fields.
-    Fields(Vec<Value>),
-    /// A number that nothing here looks at.
-    Other,
-}
 
 /// Frame of a stack trace: number of its method, line.
 pub(crate) type Frame = (i64, i64);
@@ -34,20 +22,22 @@ pub(crate) struct Method {
 
 /// By number.
 #[derive(Debug, Default)]
-pub(crate) struct Pools {
-    pub(crate) symbols: HashMap<i64, String>,
-    pub(crate) strings: HashMap<i64, String>,
+pub(crate) struct Pools<'a> {
+    pub(crate) symbols: Map<Cow<'a, str>>,
+    pub(crate) strings: Map<Cow<'a, str>>,
     /// Name of each class, in `symbols`.
-    pub(crate) classes: HashMap<i64, i64>,
-    pub(crate) methods: HashMap<i64, Method>,
+    pub(crate) classes: Map<i64>,
+    pub(crate) methods: Map<Method>,
+    /// Of each stack trace, in `frames`.
+    traces: Map<Range<usize>>,
     /// Leaf first.
-    pub(crate) traces: HashMap<i64, Vec<Frame>>,
-    pub(crate) thread_states: HashMap<i64, String>,
+    frames: Vec<Frame>,
+    pub(crate) thread_states: Map<Cow<'a, str>>,
 }
 
-impl Pools {
+impl<'a> Pools<'a> {
     /// Follows the list of checkpoint events from the last, at `offset`, to the first.
-    pub(crate) fn read(chunk: &[u8], offset: usize, classes: &Classes) -> Result<Self, Refused> {
+    pub(crate) fn read(chunk: &'a [u8], offset: usize, classes: &Classes) -> Result<Self, Refused> {
         let mut pools = Self::default();
         let (mut at, mut end) = (offset, chunk.len());
         for _ in 0..CHECKPOINTS_MAX {
@@ -77,124 +67,119 @@ impl Pools {
         broken("it has too many checkpoints")
     }
 
-    pub(crate) fn text<'a>(&'a self, text: &'a Text) -> &'a str {
+    /// The frames of a stack trace, leaf first.
+    pub(crate) fn trace(&self, trace: i64) -> Option<&[Frame]> {
+        self.frames.get(self.traces.get(&trace)?.clone())
+    }
+
+    pub(crate) fn text<'t>(&'t self, text: &'t Text<'_>) -> &'t str {
         match text {
             Text::Own(text) => text,
-            Text::Pooled(at) => self.strings.get(at).map_or("", String::as_str),
+            Text::Pooled(at) => self.strings.get(at).map_or("", |text| text),
         }
     }
 
-    fn checkpoint(&mut self, reader: &mut Reader<'_>, classes: &Classes) -> Result<(), Refused> {
+    fn owned(&self, text: Text<'a>) -> Cow<'a, str> {
+        match text {
+            Text::Own(text) => text,
+            Text::Pooled(at) => self.strings.get(&at).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn checkpoint(&mut self, reader: &mut Reader<'a>, classes: &Classes) -> Result<(), Refused> {
         for _ in 0..reader.count()? {
             let id = reader.varint()?;
             let Some(class) = classes.0.get(&id) else { return broken("a constant has an unknown class") };
+            let constants = Constants::of(class, classes);
             for _ in 0..reader.count()? {
                 let number = reader.varint()?;
-                if class.name == "java.lang.String" {
-                    if let Text::Own(text) = reader.text()? {
-                        self.strings.insert(number, text);
-                    }
-                    continue;
-                }
                 reader.begin();
-                let fields = fields(reader, class, classes, 0)?;
-                self.keep(number, class, &fields, classes);
+                self.constant(number, &constants, reader)?;
             }
         }
         Ok(())
     }
 
-    fn keep(&mut self, number: i64, class: &Class, fields: &[Value], classes: &Classes) {
-        let int = |name: &str| int(class, fields, name);
+    fn constant(&mut self, number: i64, constants: &Constants<'_>, reader: &mut Reader<'a>) -> Result<(), Refused> {
+        match constants {
+            Constants::Strings => {
+                if let Text::Own(text) = reader.text()? {
+                    self.strings.insert(number, text);
+                }
+            }
+            Constants::Symbols(plan) => {
+                let [text] = plan.texts(reader)?;
+                let text = self.owned(text);
+                self.symbols.insert(number, text);
+            }
+            Constants::ThreadStates(plan) => {
+                let [text] = plan.texts(reader)?;
+                let text = self.owned(text);
+                self.thread_states.insert(number, text);
+            }
+            Constants::Classes(plan) => {
+                let [name] = plan.numbers(reader)?;
+                self.classes.insert(number, name);
+            }
+            Constants::Methods(plan) => {
+                let [class, name] = plan.numbers(reader)?;
+                self.methods.insert(number, Method { class, name });
+            }
+            Constants::Traces(plan, frame) => {
+                let start = self.frames.len();
+                let frames = &mut self.frames;
+                plan.each(reader, |_, field, reader| {
+                    let Some(frame) = frame.as_ref().filter(|_| field.is_array) else {
+                        return plan.skip(reader, field);
+                    };
+                    for _ in 0..reader.count()? {
+                        reader.step()?;
+                        let [method, line] = frame.numbers(reader)?;
+                        frames.push((method, line));
+                    }
+                    Ok(())
+                })?;
+                self.traces.insert(number, start..self.frames.len());
+            }
+            Constants::Others(plan) => {
+                let [] = plan.numbers(reader)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the constants of a class are, and how they are read.
+enum Constants<'a> {
+    Strings,
+    Symbols(Plan<'a>),
+    ThreadStates(Plan<'a>),
+    Classes(Plan<'a>),
+    Methods(Plan<'a>),
+    /// With the plan of a frame.
+    Traces(Plan<'a>, Option<Plan<'a>>),
+    Others(Plan<'a>),
+}
+
+impl<'a> Constants<'a> {
+    fn of(class: &'a Class, classes: &'a Classes) -> Self {
+        let plan = |wanted: &[&str]| Plan::new(class, classes, wanted);
         match class.name.as_str() {
-            "jdk.types.Symbol" => {
-                if let Some(Value::Text(text)) = get(class, fields, "string") {
-                    let text = self.text(text).to_owned();
-                    self.symbols.insert(number, text);
-                }
-            }
-            "java.lang.Class" => {
-                self.classes.insert(number, int("name"));
-            }
-            "jdk.types.Method" => {
-                self.methods.insert(number, Method { class: int("type"), name: int("name") });
-            }
+            "java.lang.String" => Self::Strings,
+            "jdk.types.Symbol" => Self::Symbols(plan(&["string"])),
+            "jdk.types.ThreadState" => Self::ThreadStates(plan(&["name"])),
+            "java.lang.Class" => Self::Classes(plan(&["name"])),
+            "jdk.types.Method" => Self::Methods(plan(&["type", "name"])),
             "jdk.types.StackTrace" => {
-                self.traces.insert(number, trace(class, fields, classes));
+                let kind = class.fields.iter().find(|field| field.name == "frames").map(|field| field.kind);
+                let frame = match kind {
+                    Some(Kind::Inline(id)) => classes.0.get(&id),
+                    _ => None,
+                };
+                let frame = frame.map(|frame| Plan::new(frame, classes, &["method", "lineNumber"]));
+                Self::Traces(plan(&["frames"]), frame)
             }
-            "jdk.types.ThreadState" => {
-                if let Some(Value::Text(text)) = get(class, fields, "name") {
-                    let text = self.text(text).to_owned();
-                    self.thread_states.insert(number, text);
-                }
-            }
-            _ => {}
+            _ => Self::Others(plan(&[])),
         }
     }
-}
-
-fn trace(class: &Class, fields: &[Value], classes: &Classes) -> Vec<Frame> {
-    let kind = class.fields.iter().find(|field| field.name == "frames").map(|field| field.kind);
-    let (Some(Kind::Inline(id)), Some(Value::List(frames))) = (kind, get(class, fields, "frames")) else {
-        return Vec::new();
-    };
-    let Some(class) = classes.0.get(&id) else { return Vec::new() };
-    let frame = |value: &Value| match value {
-        Value::Fields(fields) => Some((int(class, fields, "method"), int(class, fields, "lineNumber"))),
-        _ => None,
-    };
-    frames.iter().filter_map(frame).collect()
-}
-
-pub(crate) fn get<'a>(class: &Class, values: &'a [Value], name: &str) -> Option<&'a Value> {
-    values.get(class.fields.iter().position(|field| field.name == name)?)
-}
-
-/// 0 if it is absent.
-pub(crate) fn int(class: &Class, values: &[Value], name: &str) -> i64 {
-    match get(class, values, name) {
-        Some(Value::Int(value)) => *value,
-        _ => 0,
-    }
-}
-
-/// The fields of a class in order.
-pub(crate) fn fields(
-    reader: &mut Reader<'_>,
-    class: &Class,
-    classes: &Classes,
-    depth: usize,
-) -> Result<Vec<Value>, Refused> {
-    if depth > DEPTH_MAX {
-        return broken("its classes nest too deep");
-    }
-    let mut values = Vec::with_capacity(class.fields.len().min(64));
-    for field in &class.fields {
-        values.push(if field.is_array {
-            let count = reader.count()?;
-            let mut list = Vec::new();
-            for _ in 0..count {
-                list.push(value(reader, field.kind, classes, depth)?);
-            }
-            Value::List(list)
-        } else {
-            value(reader, field.kind, classes, depth)?
-        });
-    }
-    Ok(values)
-}
-
-fn value(reader: &mut Reader<'_>, kind: Kind, classes: &Classes, depth: usize) -> Result<Value, Refused> {
-    reader.step()?;
-    Ok(match kind {
-        Kind::Byte => Value::Int(i64::from(reader.byte()?)),
-        Kind::Varint | Kind::Pooled(_) => Value::Int(reader.varint()?),
-        Kind::Float => reader.take(4).map(|_| Value::Other)?,
-        Kind::Double => reader.take(8).map(|_| Value::Other)?,
-        Kind::Text => Value::Text(reader.text()?),
-        Kind::Inline(id) => match classes.0.get(&id) {
-            Some(class) => Value::Fields(fields(reader, class, classes, depth + 1)?),
-            None => return broken("a field has an unknown class"),
-        },
-    })
 }

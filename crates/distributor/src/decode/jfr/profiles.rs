@@ -1,12 +1,14 @@
 //! Samples of a recording by kind of profile, merged a chunk at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use flamelake_pprof::{DecodeError, ProfileHead, ProfileWriter};
+use flamelake_pprof::{DecodeError, ProfileHead, TablesBuilder};
+use hashbrown::HashMap;
 
 use crate::PushSeries;
 use crate::decode::jfr::frames::frame_name;
 use crate::decode::jfr::labels_snapshot::LabelsSnapshot;
+use crate::decode::jfr::metadata::Map;
 use crate::decode::jfr::pools::Pools;
 use crate::decode::{DecodeLimits, Refused, Source};
 
@@ -72,13 +74,13 @@ pub(crate) struct Profiles<'a> {
     /// The setting `event`.
     event: String,
     /// Of the chunk that is being read, by kind, stack trace and span.
-    chunk: HashMap<(Kind, i64, Context), [i64; 2]>,
-    writers: BTreeMap<Kind, ProfileWriter>,
+    chunk: HashMap<(Kind, i64, Context), [i64; 2], foldhash::fast::RandomState>,
+    writers: BTreeMap<Kind, TablesBuilder>,
 }
 
 impl<'a> Profiles<'a> {
     pub(crate) fn new(source: &'a Source, labels: &'a LabelsSnapshot, limits: DecodeLimits) -> Self {
-        let (chunk, writers) = (HashMap::new(), BTreeMap::new());
+        let (chunk, writers) = (HashMap::default(), BTreeMap::new());
         Self { source, labels, limits, event: String::new(), chunk, writers }
     }
 
@@ -102,24 +104,24 @@ impl<'a> Profiles<'a> {
     }
 
     /// Writes the samples of a chunk while its constants are known.
-    pub(crate) fn end_chunk(&mut self, pools: &Pools) -> Result<(), Refused> {
+    pub(crate) fn end_chunk(&mut self, pools: &Pools<'_>) -> Result<(), Refused> {
         // In a fixed order, so that equal recordings make equal profiles.
         let mut samples: Vec<_> = std::mem::take(&mut self.chunk).into_iter().collect();
         samples.sort_unstable();
-        let mut names: HashMap<i64, String> = HashMap::new();
+        let mut names: Map<String> = Map::default();
         // Long names must not be compared for each frame.
-        let mut known: HashMap<(Kind, i64, i64), u64> = HashMap::new();
+        let mut known: HashMap<(Kind, i64, i64), u64, foldhash::fast::RandomState> = HashMap::default();
+        let mut locations = Vec::new();
         for ((kind, trace, context), values) in samples {
-            let Some(frames) = pools.traces.get(&trace) else { continue };
+            let Some(frames) = pools.trace(trace) else { continue };
             let (source, limits) = (self.source, self.limits);
-            let writer =
-                self.writers.entry(kind).or_insert_with(|| ProfileWriter::new(&head(kind, source), limits.bytes_max));
+            let writer = self.writers.entry(kind).or_insert_with(|| TablesBuilder::new(limits.bytes_max));
             if writer.samples() >= limits.samples_max {
                 return Err(too_many(writer.samples() + 1, limits));
             }
             // The root side of a stack that is too deep.
             let frames = &frames[frames.len().saturating_sub(limits.depth_max)..];
-            let mut locations = Vec::with_capacity(frames.len());
+            locations.clear();
             for (method, line) in frames {
                 let location = match known.get(&(kind, *method, *line)) {
                     Some(location) => *location,
@@ -136,19 +138,23 @@ impl<'a> Profiles<'a> {
                 Some(period) => [values[0].saturating_mul(period), 0],
                 None => values,
             };
-            let labels = self.labels.of(context);
-            let labels: Vec<_> = labels.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
-            writer.sample(&locations, &values[..kind.naming().1.len()], &labels)?;
+            let mut labels = Vec::new();
+            for (key, value) in self.labels.of(context) {
+                labels.push((writer.text(key.as_bytes())?, writer.text(value.as_bytes())?));
+            }
+            let values = &values[..kind.naming().1.len()];
+            writer.sample(locations.iter().copied(), values, labels.into_iter())?;
         }
         Ok(())
     }
 
-    pub(crate) fn into_series(self) -> Vec<PushSeries> {
+    pub(crate) fn into_series(self) -> Result<Vec<PushSeries>, Refused> {
         let Self { source, event, writers, .. } = self;
+        let more: &[(&str, &str)] = &[("jfr_event", &event)];
+        let more = if event.is_empty() { &[] } else { more };
         let series = writers.into_iter().filter(|(_, writer)| writer.samples() > 0).map(|(kind, writer)| {
-            let more: &[(&str, &str)] = &[("jfr_event", &event)];
-            let more = if event.is_empty() { &[] } else { more };
-            source.series_of_app(&source.app.app, kind.naming().0, more, writer.finish())
+            let tables = writer.finish(&head(kind, source))?;
+            Ok(source.series_of_app(&source.app.app, kind.naming().0, more, tables))
         });
         series.collect()
     }

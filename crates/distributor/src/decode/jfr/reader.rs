@@ -1,5 +1,7 @@
 //! Primitive values of a recording.
 
+use std::borrow::Cow;
+
 use crate::decode::Refused;
 
 /// What is left of a chunk, an event or a pool, and how much work may still be done on it.
@@ -8,7 +10,7 @@ pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     /// Values that take no bytes must not be read without end.
     work: usize,
-    /// Of the constant or event that is being read: they are held in memory together.
+    /// Of the constant or event that is being read: those of a stack trace are held in memory together.
     values: usize,
 }
 
@@ -60,6 +62,14 @@ impl<'a> Reader<'a> {
 
     /// Seven bits a byte, low ones first; of a ninth byte all eight.
     pub(crate) fn varint(&mut self) -> Result<i64, Refused> {
+        if let Some((&first, rest)) = self.rest.split_first().filter(|(first, _)| **first < 0x80) {
+            self.rest = rest;
+            return Ok(i64::from(first));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<i64, Refused> {
         let mut value = 0_u64;
         for at in 0..8 {
             let byte = self.byte()?;
@@ -78,31 +88,58 @@ impl<'a> Reader<'a> {
     }
 
     /// A text; [`Text::Pooled`] stands in the pool of strings.
-    pub(crate) fn text(&mut self) -> Result<Text, Refused> {
+    pub(crate) fn text(&mut self) -> Result<Text<'a>, Refused> {
         Ok(match self.byte()? {
-            0 | 1 => Text::Own(String::new()),
+            0 | 1 => Text::Own(Cow::Borrowed("")),
             2 => Text::Pooled(self.varint()?),
             3 => {
                 let bytes = self.count()?;
-                Text::Own(String::from_utf8_lossy(self.take(bytes)?).into_owned())
+                Text::Own(lossy(self.take(bytes)?))
             }
             4 => {
                 let units = self.count()?;
                 let units: Vec<u16> = (0..units).map(|_| Ok(self.varint()? as u16)).collect::<Result<_, Refused>>()?;
-                Text::Own(String::from_utf16_lossy(&units))
+                Text::Own(String::from_utf16_lossy(&units).into())
             }
             5 => {
                 let bytes = self.count()?;
-                Text::Own(self.take(bytes)?.iter().map(|byte| char::from(*byte)).collect())
+                let bytes = self.take(bytes)?;
+                // Latin-1, of which ASCII is UTF-8 too.
+                let latin = || bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+                Text::Own(if bytes.is_ascii() { lossy(bytes) } else { latin().into() })
             }
             _ => return broken("a text has an unknown encoding"),
         })
     }
+
+    /// Passes over a text.
+    pub(crate) fn skip_text(&mut self) -> Result<(), Refused> {
+        match self.byte()? {
+            0 | 1 => {}
+            2 => drop(self.varint()?),
+            3 | 5 => {
+                let bytes = self.count()?;
+                self.take(bytes)?;
+            }
+            4 => {
+                for _ in 0..self.count()? {
+                    self.varint()?;
+                }
+            }
+            _ => return broken("a text has an unknown encoding"),
+        }
+        Ok(())
+    }
+}
+
+/// Several times faster than the lossy way alone, which goes character by character.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// See [`Reader::text`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Text {
-    Own(String),
+pub(crate) enum Text<'a> {
+    Own(Cow<'a, str>),
     Pooled(i64),
 }

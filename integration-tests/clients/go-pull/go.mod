@@ -1,0 +1,3 @@
+module gopull
+
+go 1.22
