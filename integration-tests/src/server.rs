@@ -170,7 +170,10 @@ impl Server {
                 self.child = None;
                 bail!("the server ended with {status} before it was ready:\n{}", self.log_tail());
             }
-            ensure!(begun.elapsed() < READY_WITHIN, "not ready in {READY_WITHIN:?}:\n{}", self.log_tail());
+            if begun.elapsed() >= READY_WITHIN {
+                let waits_for = client.get_text("/ready").await.unwrap_or_else(|error| error.to_string());
+                bail!("not ready in {READY_WITHIN:?}: {waits_for}\n{}", self.log_tail());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

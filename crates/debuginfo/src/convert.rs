@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use addr2line::Context;
 use addr2line::gimli::{self, EndianSlice, RunTimeEndian};
+use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use object::{Object, ObjectKind, ObjectSection, ObjectSegment, ObjectSymbol, SegmentFlags, SymbolKind};
 
 use crate::address::{Layout, Segment};
 use crate::error::ConvertError;
+use crate::store::{FileMetadata, StoredTable};
 use crate::table::{FrameView, TableWriter};
 
 type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
@@ -35,6 +37,23 @@ pub struct Converted {
     pub rows: u64,
     /// Where the binary's code lies.
     pub layout: Layout,
+}
+
+impl Converted {
+    /// What is stored of it: where it came from, and when that began and ended (Unix milliseconds).
+    pub(crate) fn stored(self, file: FileMetadata, file_bytes: u64, times_ms: (i64, i64)) -> (StoredTable, Bytes) {
+        let bytes = Bytes::from(self.table);
+        let table = StoredTable {
+            file,
+            started_at_ms: times_ms.0,
+            finished_at_ms: times_ms.1,
+            file_bytes,
+            rows: self.rows,
+            crc32c: format!("{:08x}", crc32c::crc32c(&bytes)),
+            layout: self.layout,
+        };
+        (table, bytes)
+    }
 }
 
 /// The GNU build id of an ELF file, lower-case hex.

@@ -5,6 +5,7 @@ mod address;
 mod build_id;
 mod config;
 mod convert;
+mod debuginfod;
 mod error;
 mod http;
 mod metrics;
@@ -18,6 +19,7 @@ mod upload;
 
 pub use config::SymbolizerConfig;
 pub use convert::build_id_of;
+pub use debuginfod::Debuginfod;
 pub use source::Symbolised;
 pub use symboliser::{Symboliser, SymboliserDeps};
 pub use upload::Uploads;

@@ -7,6 +7,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 pub(crate) struct Metrics {
     pub(crate) addresses: IntCounterVec,
     pub(crate) tables_damaged: IntCounter,
+    pub(crate) debuginfod: IntCounterVec,
 }
 
 impl Metrics {
@@ -24,6 +25,13 @@ impl Metrics {
             IntCounter::new(name, "Reads of tables that are not what was written; queries leave them out.")
                 .expect("a literal metric name is valid");
         registry.register(Box::new(tables_damaged.clone())).expect("a process has one symboliser");
-        Self { addresses, tables_damaged }
+        let name = "flamelake_symbolizer_debuginfod_requests_total";
+        let options = Opts::new(name, "Build ids that debuginfod servers were asked for, by outcome.");
+        let debuginfod = IntCounterVec::new(options, &["outcome"]).expect("a literal metric name is valid");
+        registry.register(Box::new(debuginfod.clone())).expect("a process has one symboliser");
+        for outcome in ["found", "absent", "failed"] {
+            debuginfod.with_label_values(&[outcome]);
+        }
+        Self { addresses, tables_damaged, debuginfod }
     }
 }

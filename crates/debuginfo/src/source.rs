@@ -166,9 +166,11 @@ impl ProfileSource for Symbolised<'_> {
             && !self.native(part).is_empty()
         {
             let known = symboliser.known(self.tenant).await?;
-            let ids: Vec<BuildId> = self.native(part).iter().filter(|id| known.contains(*id)).cloned().collect();
+            let (ids, missing): (Vec<&BuildId>, Vec<&BuildId>) =
+                self.native(part).iter().partition(|id| known.contains(*id));
+            missing.into_iter().for_each(|id| symboliser.wish(self.tenant, id));
             if !ids.is_empty() {
-                return self.overlay(symboliser, part, ids).await;
+                return self.overlay(symboliser, part, ids.into_iter().cloned().collect()).await;
             }
         }
         self.source.symbols(part, detail).await

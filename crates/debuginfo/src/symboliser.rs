@@ -14,6 +14,7 @@ use prometheus::Registry;
 use crate::address::Layout;
 use crate::build_id::BuildId;
 use crate::config::SymbolizerConfig;
+use crate::debuginfod::{self, Debuginfod, Wishes};
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::store::Store;
@@ -54,6 +55,8 @@ struct Inner {
     tables: moka::future::Cache<(TenantId, BuildId), Arc<Opened>>,
     overlays: moka::sync::Cache<OverlayKey, Arc<Overlay>>,
     metrics: Metrics,
+    /// `None`: no debuginfod server is asked.
+    wishes: Option<Wishes>,
 }
 
 /// A partition of an immutable source, named by the tables of these build ids.
@@ -87,8 +90,8 @@ impl Opened {
 }
 
 impl Symboliser {
-    /// Over the tables of a bucket.
-    pub fn new(config: &SymbolizerConfig, deps: SymboliserDeps) -> Self {
+    /// Over the tables of a bucket; with the client of debuginfod servers, where some are named.
+    pub fn new(config: &SymbolizerConfig, deps: SymboliserDeps) -> (Self, Option<Debuginfod>) {
         let bytes_max = config.cache_bytes_max.0;
         let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let tables = moka::future::Cache::builder()
@@ -99,16 +102,29 @@ impl Symboliser {
             .max_capacity(bytes_max)
             .weigher(move |_, overlay: &Arc<Overlay>| weight(overlay.memory_bytes()))
             .build();
+        let (store, clock, metrics) = (Store::new(deps.bucket), deps.clock, Metrics::register(&deps.registry));
+        let (wishes, receiver) = debuginfod::wishes(config).unzip();
         let inner = Inner {
-            store: Store::new(deps.bucket),
-            clock: deps.clock,
+            store: store.clone(),
+            clock: Arc::clone(&clock),
             refresh_interval: config.refresh_interval,
             known: Mutex::default(),
             tables,
             overlays,
-            metrics: Metrics::register(&deps.registry),
+            metrics: metrics.clone(),
+            wishes,
         };
-        Self { inner: Arc::new(inner) }
+        let symboliser = Self { inner: Arc::new(inner) };
+        let own = symboliser.clone();
+        let client = receiver.map(|wishes| Debuginfod::new(config.clone(), store, clock, own, metrics, wishes));
+        (symboliser, client)
+    }
+
+    /// Nobody uploaded it: perhaps a server has it.
+    pub(crate) fn wish(&self, tenant: &TenantId, id: &BuildId) {
+        if let Some(wishes) = &self.inner.wishes {
+            wishes.leave(tenant, id);
+        }
     }
 
     /// The next query lists the tenant's build ids again.

@@ -18,8 +18,6 @@ use crate::symboliser::Symboliser;
 
 /// Bytes of a part of an upload.
 const PART_BYTES: usize = 8 << 20;
-/// Debug sections may unpack to so many times the largest file.
-const UNPACKED_FACTOR: u64 = 4;
 /// Bytes of a name.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -167,8 +165,7 @@ impl Uploads {
         let _turn = self.conversions.acquire().await.map_err(|error| StatusError::internal(error.to_string()))?;
         let file = self.store.file(tenant, id, listed).await?;
         let file_bytes = file.len() as u64;
-        let unpacked_bytes_max = self.config.file_bytes_max.0.saturating_mul(UNPACKED_FACTOR);
-        let claimed = id.clone();
+        let (unpacked_bytes_max, claimed) = (self.config.unpacked_bytes_max(), id.clone());
         let work = move || convert(&file, claimed.as_str(), unpacked_bytes_max);
         let converted = flamelake_runtime::spawn_blocking(work).await;
         let converted = converted.map_err(|error| StatusError::internal(error.to_string()))?;
@@ -180,18 +177,8 @@ impl Uploads {
                 return Err(StatusError::from_coded(&error));
             }
         };
-        let bytes = Bytes::from(converted.table);
         let PendingUpload { file, started_at_ms } = upload;
-        let table = StoredTable {
-            file,
-            started_at_ms,
-            finished_at_ms: self.now_ms(),
-            file_bytes,
-            rows: converted.rows,
-            crc32c: format!("{:08x}", crc32c::crc32c(&bytes)),
-            layout: converted.layout,
-        };
-        Ok((table, bytes))
+        Ok(converted.stored(file, file_bytes, (started_at_ms, self.now_ms())))
     }
 
     pub(crate) async fn listing(&self, tenant: &TenantId) -> Result<v1::ListDebuginfoResponse, StatusError> {

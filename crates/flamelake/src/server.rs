@@ -94,7 +94,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let cluster =
         Arc::new(Cluster::open(&settings, &roles, &wiring::log_url(&settings), &tls, &clock, &registry).await?);
     readiness.set(RING, true);
-    let system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
+    let mut system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     readiness.set(REPLAY, true);
     disks::register(&settings, &registry)?;
     let mut reloader = Reloader::new(&registry)?;
@@ -134,6 +134,11 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     ports.extend(internal.map(|internal| tokio::spawn(internal.run(internal_app, stop.clone()))));
     later_admin.set(admin_app);
     let mut background = background(&system, &cluster, &clock, &stop);
+    if let Some(debuginfod) = system.debuginfod.take() {
+        let token = stop.clone();
+        background
+            .push(tokio::spawn(async move { token.run_until_cancelled(debuginfod.run()).await.unwrap_or_default() }));
+    }
     background.push(tokio::spawn(reloader.run(Arc::clone(&clock), stop.clone())));
     cluster.join().await?;
     readiness.set(START, true);

@@ -10,7 +10,7 @@ use flamelake_api::roles::{Alone, IngesterApi, Ingesters, Member, StoreGatewayAp
 use flamelake_catalog::CatalogStore;
 use flamelake_compactor::{Compactor, CompactorDeps, Ownership, OwnsAll, compactor_service, delete_routes};
 use flamelake_config::{LimitsSource, TenantLimits};
-use flamelake_debuginfo::{Symboliser, SymboliserDeps, Uploads};
+use flamelake_debuginfo::{Debuginfod, Symboliser, SymboliserDeps, Uploads};
 use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDeps, RoutedIngesters};
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
@@ -42,6 +42,8 @@ pub(crate) struct System {
     gateway: Option<Arc<dyn StoreGatewayApi>>,
     /// In front of the bucket of the store-gateway.
     pub(crate) local_cache: Option<LocalCache>,
+    /// Fetches debug information that queries missed.
+    pub(crate) debuginfod: Option<Debuginfod>,
 }
 
 impl System {
@@ -73,12 +75,13 @@ struct Parts<'a> {
 }
 
 /// Where blocks lie and which are live.
-#[derive(Clone)]
 struct Store {
     bucket: Bucket,
     catalog: Arc<CatalogStore>,
     /// `None`: addresses stay as they are.
     symboliser: Option<Symboliser>,
+    /// To be run.
+    debuginfod: Option<Debuginfod>,
 }
 
 /// Builds the roles of this process; when it returns, older logs are replayed and the roles can answer.
@@ -103,11 +106,13 @@ pub(crate) async fn build(
         ingester_api: None,
         gateway: None,
         local_cache: None,
+        debuginfod: None,
     };
     let wants_store = [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor];
     let has_uploads = settings.symbolizer.enabled && roles.has(Role::Distributor);
     if has_uploads || wants_store.into_iter().any(|role| roles.has(role)) {
-        let store = parts.store().await?;
+        let mut store = parts.store().await?;
+        system.debuginfod = store.debuginfod.take();
         if has_uploads {
             let (config, clock) = (settings.symbolizer.clone(), Arc::clone(clock));
             let uploads = Uploads::new(config, store.bucket.clone(), clock, store.symboliser.clone());
@@ -172,7 +177,8 @@ impl Parts<'_> {
             registry: self.registry.clone(),
         };
         let symboliser = symbolizer.enabled.then(|| Symboliser::new(symbolizer, deps()));
-        Ok(Store { bucket, catalog: Arc::new(catalog), symboliser })
+        let (symboliser, debuginfod) = symboliser.unzip();
+        Ok(Store { bucket, catalog: Arc::new(catalog), symboliser, debuginfod: debuginfod.flatten() })
     }
 
     async fn ingester(&self, store: &Store) -> anyhow::Result<Ingester> {

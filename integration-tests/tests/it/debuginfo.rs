@@ -19,7 +19,7 @@ use prost::Message as _;
 const ADDRESSES: usize = 300;
 
 /// Linker's name, base name of the file, line; innermost first.
-type Frames = Vec<(String, String, i64)>;
+pub(crate) type Frames = Vec<(String, String, i64)>;
 
 fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str], folder: &Path) -> anyhow::Result<String> {
     let program = program.as_ref();
@@ -34,14 +34,14 @@ fn sources() -> PathBuf {
     flamelake_testkit::package_dir().join("clients/native")
 }
 
-fn build_id(file: &Path) -> anyhow::Result<String> {
+pub(crate) fn build_id(file: &Path) -> anyhow::Result<String> {
     let notes = run("readelf", &["-n", &file.display().to_string()], Path::new("/"))?;
     let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
     Ok(id.context("no build id")?.to_owned())
 }
 
 /// Addresses in the functions of the program's own code.
-fn addresses(file: &Path, own: &str) -> anyhow::Result<Vec<u64>> {
+pub(crate) fn addresses(file: &Path, own: &str) -> anyhow::Result<Vec<u64>> {
     let listed = run("nm", &["--defined-only", "-S", &file.display().to_string()], Path::new("/"))?;
     let mut out = Vec::new();
     for line in listed.lines() {
@@ -81,7 +81,7 @@ fn addr2line(file: &Path, addresses: &[u64]) -> anyhow::Result<BTreeMap<u64, Fra
 }
 
 /// A profile of one sample an address, as a profiler without symbols sends it.
-fn profile(name: &str, id: &str, addresses: &[u64], mapping: (u64, u64, u64)) -> Vec<u8> {
+pub(crate) fn profile(name: &str, id: &str, addresses: &[u64], mapping: (u64, u64, u64)) -> Vec<u8> {
     let mut strings: Vec<String> = vec![String::new()];
     let mut text = |text: &str| {
         strings.push(text.to_owned());
@@ -110,13 +110,13 @@ fn profile(name: &str, id: &str, addresses: &[u64], mapping: (u64, u64, u64)) ->
     profile.encode_to_vec()
 }
 
-async fn push_native(server: &Server, service: &str, profile: Vec<u8>) -> anyhow::Result<()> {
+pub(crate) async fn push_native(server: &Server, service: &str, profile: Vec<u8>) -> anyhow::Result<()> {
     let labels = [("__name__", "process_cpu"), ("service_name", service)];
     Ok(push(&server.client(), &push_request(&labels, vec![(profile, "")])).await??)
 }
 
 /// Frames by address, from the merged pprof.
-async fn shown(server: &Server, service: &str) -> anyhow::Result<BTreeMap<u64, Frames>> {
+pub(crate) async fn shown(server: &Server, service: &str) -> anyhow::Result<BTreeMap<u64, Frames>> {
     let Range { start_ms, end_ms } = Range::around_now();
     let request = SelectMergeProfileRequest {
         profile_type_id: CPU.to_owned(),
@@ -145,7 +145,7 @@ fn upload(server: &Server, file: &Path) -> anyhow::Result<String> {
 }
 
 /// Builds, or says which compiler is missing.
-fn built(who: &str, folder: &Path, language: &str) -> anyhow::Result<Option<PathBuf>> {
+pub(crate) fn built(who: &str, folder: &Path, language: &str) -> anyhow::Result<Option<PathBuf>> {
     let (file, sources) = (folder.join(language), sources());
     let (out, source) = (file.display().to_string(), |name: &str| sources.join(name).display().to_string());
     let (compiler, arguments) = match language {

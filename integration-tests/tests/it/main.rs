@@ -12,6 +12,7 @@ mod cluster_network;
 mod connections;
 mod damage;
 mod debuginfo;
+mod debuginfod;
 mod dedup;
 mod delete;
 mod disk_full;
