@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::Client;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How to start a server.

@@ -1,6 +1,7 @@
 //! Members in etcd, by `etcd-client`. Keys and values stand in `docs/formats/ring.md`.
 
 mod connect;
+mod endpoints;
 mod keys;
 mod names;
 
@@ -13,73 +14,37 @@ use etcd_client::{
 };
 use flamelake_runtime::clock::SharedClock;
 use futures::StreamExt as _;
-use parking_lot::Mutex;
 
 use crate::config::RingConfig;
 use crate::error::StoreError;
 use crate::store::{Batch, Changes, Guard, LeaseId, Listing, MemberStore, Revision, Transaction, Write};
+use endpoints::Endpoints;
 use keys::Keys;
 pub use names::EtcdNames;
 
 /// A list of all members may be so large; thousands of members with a thousand tokens are.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Before a call is tried again, times the number of tries so far.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// See the module. Connects at the first call, and anew when it is refused.
 pub struct EtcdStore {
-    settings: connect::Settings,
+    endpoints: Endpoints,
     keys: Keys,
-    timeout: Duration,
-    clock: SharedClock,
-    client: Mutex<Option<Client>>,
 }
 
 impl EtcdStore {
     /// Reads the files of TLS; contacts nobody yet. The error names the key that is wrong.
     pub fn new(config: &RingConfig, clock: SharedClock) -> Result<Self, StoreError> {
-        let settings = connect::Settings::new(&config.etcd)?;
-        let keys = Keys::new(&config.etcd.prefix);
-        Ok(Self { settings, keys, timeout: config.etcd.timeout, clock, client: Mutex::new(None) })
+        let endpoints = Endpoints::new(connect::Settings::new(&config.etcd)?, clock);
+        Ok(Self { endpoints, keys: Keys::new(&config.etcd.prefix) })
     }
 
-    async fn client(&self) -> Result<Client, Error> {
-        if let Some(client) = self.client.lock().clone() {
-            return Ok(client);
-        }
-        let client = self.settings.connect().await?;
-        *self.client.lock() = Some(client.clone());
-        Ok(client)
-    }
-
-    /// Bounds the time of a call, in which other endpoints are tried; what is refused makes the next call connect and log in anew.
+    /// One request, at whichever endpoint answers it.
     async fn call<T, Answer: Future<Output = Result<T, Error>>>(
         &self,
         action: &'static str,
         call: impl Fn(Client) -> Answer,
     ) -> Result<T, StoreError> {
-        let work = async {
-            for attempt in 1.. {
-                let outcome = async { call(self.client().await?).await }.await;
-                let outcome = outcome.map_err(|error| store_error(action, &error));
-                // The client takes endpoints in turn, dead ones too; a write that was done after all fails its guards.
-                if attempt >= self.settings.attempts() || !matches!(outcome, Err(StoreError::Unavailable { .. })) {
-                    return outcome;
-                }
-                self.clock.sleep(PAUSE * attempt).await;
-            }
-            Err(StoreError::Unavailable { action, message: "no endpoint".to_owned() })
-        };
-        let outcome = tokio::select! {
-            outcome = work => outcome,
-            () = self.clock.sleep(self.timeout) => {
-                Err(StoreError::Unavailable { action, message: format!("no answer in {:?}", self.timeout) })
-            }
-        };
-        if matches!(outcome, Err(StoreError::Denied { .. })) {
-            *self.client.lock() = None;
-        }
-        outcome
+        self.endpoints.call(action, call).await
     }
 }
 
@@ -236,7 +201,7 @@ async fn next_batch(stream: &mut WatchStream, keys: &Keys, after: Revision) -> R
 
 impl std::fmt::Debug for EtcdStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EtcdStore").field("settings", &self.settings).field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("EtcdStore").field("endpoints", &self.endpoints).field("keys", &self.keys).finish()
     }
 }
 

@@ -114,6 +114,24 @@ async fn an_etcd_that_sleeps_longer_than_the_leases_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_that_sleeps_is_passed_by() {
+    let Some(etcds) = Etcd::start_several("with_etcd", 3) else { return };
+    let mut config = config(&etcds.iter().map(Etcd::endpoint).collect::<Vec<_>>());
+    config.etcd.timeout = Duration::from_secs(15);
+    let (one, two) = (open(config.clone()).await, open(config).await);
+    let (a, b) = (join(&one, "a").await, join(&two, "b").await);
+    for etcd in &etcds {
+        etcd.pause();
+        // Every call is answered, also the one that meets the sleeper and the one that waits for an election.
+        for state in [State::Leaving, State::Active, State::Leaving, State::Active] {
+            a.set_state(state).await.expect("others answer");
+            b.set_state(state).await.expect("others answer");
+        }
+        etcd.resume();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_etcd_is_found_again() {
     let Some(mut etcd) = Etcd::start("with_etcd") else { return };
     let (one, two) = (open(of(&etcd)).await, open(of(&etcd)).await);

@@ -124,8 +124,9 @@ impl Etcd {
         let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("open the log");
         let child = Command::new(&self.binary)
             .arg(format!("--name={}", self.name))
-            .args(["--log-level=warn", "--unsafe-no-fsync", "--heartbeat-interval=50"])
-            .args(["--election-timeout=500", "--auto-tls=false"])
+            // A machine that is busy with tests lets nobody beat every 50 ms; leases of 2 s need elections within 1 s.
+            .args(["--log-level=warn", "--unsafe-no-fsync", "--heartbeat-interval=100"])
+            .args(["--election-timeout=1000", "--auto-tls=false"])
             .arg(format!("--data-dir={}", self.data().display()))
             .args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")])
             .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])

@@ -1,5 +1,4 @@
 //! What nobody uploaded is fetched from a debuginfod server, if one is named: a query leaves the wish, a later one has the names.
-#![expect(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

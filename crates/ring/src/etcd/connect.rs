@@ -8,7 +8,6 @@ use flamelake_config::Secret;
 use crate::config::EtcdConfig;
 use crate::error::StoreError;
 
-const ATTEMPTS_MAX: u32 = 16;
 /// etcd cuts connections that ping more often than every 5 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,14 +43,18 @@ impl Settings {
         Ok(Self { endpoints: config.endpoints.clone(), user, tls, timeout: config.timeout })
     }
 
-    /// So often a call is tried while endpoints are dead. The client draws one by chance each time: of two with one dead, so many tries all
-    /// fail once in 65,536 calls.
-    pub(super) fn attempts(&self) -> u32 {
-        if self.endpoints.len() == 1 { 1 } else { ATTEMPTS_MAX }
+    /// How many endpoints there are; at least one.
+    pub(super) fn endpoints(&self) -> usize {
+        self.endpoints.len()
     }
 
-    /// Logs in if there is a user; else nobody is contacted yet.
-    pub(super) async fn connect(&self) -> Result<Client, Error> {
+    /// The time for one request, and to connect.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A client of one endpoint. Logs in if there is a user; else nobody is contacted yet.
+    pub(super) async fn connect(&self, endpoint: usize) -> Result<Client, Error> {
         let mut options = ConnectOptions::new()
             .with_timeout(self.timeout)
             .with_connect_timeout(self.timeout)
@@ -66,7 +69,7 @@ impl Settings {
         if let Some(tls) = &self.tls {
             options = options.with_tls(tls.clone());
         }
-        Client::connect(&self.endpoints, Some(options)).await
+        Client::connect([&self.endpoints[endpoint]], Some(options)).await
     }
 }
 
