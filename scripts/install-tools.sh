@@ -70,6 +70,16 @@ test() {
     mvn --quiet --batch-mode dependency:copy -Dartifact=io.pyroscope:agent:2.9.2 "-DoutputDirectory=$clients/java" \
       || say "could not fetch the Java agent: its test will skip, saying so"
   fi
+  # What OpenTelemetry publishes for Python: the messages of opentelemetry-proto 1.7, 1.9 and 1.10, each in a folder.
+  local otlp="$clients/otlp"
+  if ! [ -e "$otlp/1.10/opentelemetry" ] || ! [ -e "$otlp/common/grpc" ]; then
+    say "installing OpenTelemetry's messages into $otlp"
+    { python3 -m venv "$otlp/venv" && "$otlp/venv/bin/pip" install --quiet --target "$otlp/common" grpcio==1.85.3 'protobuf<7' \
+      && "$otlp/venv/bin/pip" install --quiet --no-deps --target "$otlp/1.7" opentelemetry-proto==1.38.0 \
+      && "$otlp/venv/bin/pip" install --quiet --no-deps --target "$otlp/1.9" opentelemetry-proto==1.40.0 \
+      && "$otlp/venv/bin/pip" install --quiet --no-deps --target "$otlp/1.10" opentelemetry-proto==1.45.2; } \
+      || say "could not install OpenTelemetry's messages: their test will skip, saying so"
+  fi
   # A private environment for DuckDB (reads our blocks) and the Python SDK (pushes to us).
   local venv="${FLAMELAKE_VENV:-$HOME/.cache/flamelake/venv}"
   if ! "$venv/bin/python" -c 'import duckdb, pyroscope' 2>/dev/null; then

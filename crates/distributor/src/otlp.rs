@@ -7,6 +7,7 @@ mod wire;
 mod layout;
 mod older;
 mod json;
+mod json_request;
 mod convert;
 
 use flamelake_model::StatusError;
@@ -37,7 +38,12 @@ fn read(raw: &RawExport) -> Result<Export, String> {
     if raw.dictionary.is_none() {
         return Err("the request has no dictionary".to_owned());
     }
-    match layout::evidence(raw) {
+    let evidence = match raw.told {
+        wire::TOLD_1_7 => Evidence::Sure(Layout::V1_7),
+        wire::TOLD_1_10 => Evidence::Sure(Layout::V1_10),
+        _ => layout::evidence(raw),
+    };
+    match evidence {
         Evidence::Sure(Layout::V1_7) => older::v1_7(raw),
         Evidence::Sure(Layout::V1_9) => older::v1_9(raw),
         Evidence::Sure(Layout::V1_10) => newest(raw),

@@ -1,4 +1,5 @@
-//! Promise: the public SDKs of Node, Java and Go, unmodified, push every type of profile they have, and what arrives has sane totals.
+//! Promise: the public SDKs of Node, Java and Go, and exporters of OpenTelemetry's own messages in each layout, unmodified, push every type of
+//! profile they have, and what arrives has sane totals.
 //! (Python and Rust are in `real_clients.rs`.) Each runs a program of `clients/` until its functions are seen, and is skipped with a
 //! line where the SDK or its language cannot be had.
 #![expect(clippy::disallowed_methods, reason = "it waits for a real process")]
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use flamelake_integration_tests::answers::{CPU, Range, flame_of};
 use flamelake_integration_tests::{Server, ServerOptions, skip};
+use serde_json::json;
 
 /// What a sender may take; it is ended as soon as everything has been seen.
 const SECONDS_MAX: u64 = 60;
@@ -197,4 +199,44 @@ async fn the_go_sdk_pushes() -> anyhow::Result<()> {
         ensure!(contentions > 0 && delay <= 4 * sender.age(), "{name}: {delay} ns in {contentions}");
     }
     Ok(())
+}
+
+/// By the messages that OpenTelemetry publishes for Python: 1.38 has those of opentelemetry-proto 1.7, 1.40 of 1.9, 1.45 of 1.10.
+#[tokio::test]
+async fn opentelemetry_exports_in_every_layout() -> anyhow::Result<()> {
+    let who = "opentelemetry_exports_in_every_layout";
+    let installed = tools()?.join("otlp");
+    if !has(who, "python3", "--version", &installed.join("common/grpc")) {
+        return Ok(());
+    }
+    let server = Server::start(ServerOptions::new()).await?;
+    for layout in ["1.7", "1.9", "1.10"] {
+        let path = std::env::join_paths([installed.join(layout), installed.join("common")])?;
+        let mut python = Command::new("python3");
+        python.arg(client("otlp/exporter.py")).arg(layout).env("PYTHONPATH", path);
+        let sender = Sender::start(python, &server)?;
+        for way in ["grpc", "http", "json", "base64"] {
+            let service = format!("otlp-{layout}-{way}");
+            let (own, all) = sender.sees(&server, &service, CPU, "otlp_spin_here").await?;
+            time_of_one_thread(&service, own, sender.age())?;
+            ensure!(own * 2 > all, "{service} does little else: {own} of {all}");
+            // Every sample is linked to one span.
+            let selector = format!(r#"{{service_name="{service}"}}"#);
+            let of_span = total_of_span(&server, &selector, "0102030405060708").await?;
+            ensure!(of_span >= own, "{service}: {of_span} of {own} in its span");
+        }
+    }
+    Ok(())
+}
+
+/// Total of the samples that a span has.
+async fn total_of_span(server: &Server, selector: &str, span: &str) -> anyhow::Result<i64> {
+    let Range { start_ms, end_ms } = Range::around_now();
+    let request = json!({
+        "profileTypeID": CPU, "labelSelector": selector, "spanSelector": [span], "start": start_ms, "end": end_ms,
+    });
+    let (status, answer) = server.client().json("querier.v1.QuerierService/SelectMergeSpanProfile", &request).await?;
+    ensure!(status == 200, "SelectMergeSpanProfile: {status} {answer}");
+    let total = answer["flamegraph"]["total"].as_str().context("a total")?;
+    Ok(total.parse()?)
 }

@@ -31,6 +31,7 @@ mod pgo;
 mod protocols;
 mod pull;
 mod real_clients;
+mod real_input;
 mod restart;
 mod retention;
 mod s3;

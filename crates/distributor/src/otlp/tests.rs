@@ -76,7 +76,7 @@ fn raw(dictionary: Vec<u8>, profiles: Vec<Vec<u8>>) -> RawExport {
     let resource = Resource { attributes: vec![key_value("service.name", "shop"), key_value("region", "eu")] };
     let scope = RawScopeProfiles { scope: None, profiles: profiles.into_iter().map(Into::into).collect() };
     let resource = RawResourceProfiles { resource: Some(resource), scope_profiles: vec![scope] };
-    RawExport { resource_profiles: vec![resource], dictionary: Some(dictionary.into()) }
+    RawExport { resource_profiles: vec![resource], dictionary: Some(dictionary.into()), told: 0 }
 }
 
 fn cpu(samples: Vec<Sample>) -> Profile {
@@ -308,6 +308,51 @@ fn json_has_the_newest_layout() {
             " | cpu:nanoseconds | main 20 span_id=0102030405060708"
         )]
     );
+}
+
+#[test]
+fn json_with_the_names_of_1_7_is_1_7() {
+    let raw: RawExport = serde_json::from_value(serde_json::json!({
+        "resourceProfiles": [{
+            "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
+            "scopeProfiles": [{ "profiles": [{
+                "sampleType": [{ "typeStrindex": 1, "unitStrindex": 2 }],
+                "sample": [{ "locationsStartIndex": 1, "locationsLength": 2, "value": ["2"], "attributeIndices": [0], "linkIndex": 0 }],
+                "locationIndices": [0, 1, 0],
+                "timeNanos": "5",
+                "periodType": { "typeStrindex": 3, "unitStrindex": 4 },
+                "period": "10",
+            }] }],
+        }],
+        "dictionary": {
+            "stringTable": ["", "samples", "count", "cpu", "nanoseconds", "main", "work"],
+            "functionTable": [{ "nameStrindex": 5 }, { "nameStrindex": 6 }],
+            "locationTable": [{ "line": [{ "functionIndex": 0 }] }, { "line": [{ "functionIndex": 1 }] }],
+            "linkTable": [{ "traceId": "abababababababababababababababab", "spanId": "0102030405060708" }],
+            "attributeTable": [{ "key": "thread.name", "value": { "stringValue": "t1" } }],
+        },
+    }))
+    .unwrap();
+    let trace = "ab".repeat(16);
+    let labels = "__delta__=false,__otel__=true,__name__=process_cpu,service.name=shop,service_name=shop";
+    assert_eq!(
+        converted(&raw),
+        [format!("{labels} | cpu:nanoseconds | main;work 20 thread.name=t1 span_id=0102030405060708 trace_id={trace}")]
+    );
+    assert_eq!(batch(&raw, NOW).unwrap().series.len(), 1);
+}
+
+#[test]
+fn json_says_its_layout_where_protobuf_cannot() {
+    // As protobuf, moments and one small number would be values of 1.9.
+    let mut raw = newest_raw(vec![Sample {
+        stack_index: 1,
+        attribute_indices: vec![1],
+        timestamps_unix_nano: vec![1, 2, 3],
+        ..Sample::default()
+    }]);
+    raw.told = wire::TOLD_1_10;
+    assert_eq!(converted(&raw), [format!("{LABELS},service_name=shop | cpu:nanoseconds | main;work 30 thread.name=t1")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use super::json;
+use super::{json, json_request};
 
 /// Declares messages that are read from protobuf and from JSON.
 macro_rules! messages {
@@ -196,14 +196,22 @@ messages! {
     }
 }
 
-/// A request whose profiles and tables are not decoded yet. JSON has names instead of numbers: from 1.8 on they mean the same.
+/// [`RawExport::told`]: JSON with names of 1.7.
+pub(super) const TOLD_1_7: u32 = 7;
+/// [`RawExport::told`]: JSON with names of 1.8 or later.
+pub(super) const TOLD_1_10: u32 = 10;
+
+/// A request whose profiles and tables are not decoded yet.
 #[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(try_from = "Export")]
+#[serde(from = "json_request::Request")]
 pub(crate) struct RawExport {
     #[prost(message, repeated, tag = "1")]
     pub(crate) resource_profiles: Vec<RawResourceProfiles>,
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(crate) dictionary: Option<Bytes>,
+    /// Not of the specification: the layout, where JSON told it. 0 = the wire types tell.
+    #[prost(uint32, tag = "1000")]
+    pub(crate) told: u32,
 }
 
 /// See [`RawExport`].
@@ -222,14 +230,6 @@ pub(crate) struct RawScopeProfiles {
     pub(crate) scope: Option<Scope>,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub(crate) profiles: Vec<Bytes>,
-}
-
-impl TryFrom<Export> for RawExport {
-    type Error = prost::DecodeError;
-
-    fn try_from(export: Export) -> Result<Self, prost::DecodeError> {
-        Self::decode(export.encode_to_vec().as_slice())
-    }
 }
 
 /// Says only what was left out: what is wrong with a whole request is an error.
