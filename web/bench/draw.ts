@@ -43,7 +43,7 @@ export function bench(nodes: number): Record<string, { median: number; worst: nu
   const context = canvas.getContext('2d', { alpha: false })!;
   const shapes = rectangles();
   const widths = new Float32Array(tree.names.length);
-  const look = { palette: palette('dark'), buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, hovered: -1, selected: -1, marked: -1, rowHeight: 20 };
+  const look = { palette: palette('dark'), buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, marked: -1, rowHeight: 20 };
   const view = { width: 1440, height: 900, scroll: 0, rowHeight: 20, orientation: 'icicle' as const };
   const frame = (focus: number, scroll = 0) => {
     layout(tree, focus, { ...view, scroll }, shapes);
@@ -71,7 +71,7 @@ export async function frames(nodes: number): Promise<number> {
   const context = canvas.getContext('2d', { alpha: false })!;
   const shapes = rectangles();
   const widths = new Float32Array(tree.names.length);
-  const look = { palette: palette('dark'), buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, hovered: -1, selected: -1, marked: -1, rowHeight: 20 };
+  const look = { palette: palette('dark'), buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, marked: -1, rowHeight: 20 };
   const next = () => new Promise<number>((done) => requestAnimationFrame(done));
   const start = await next();
   let now = start;

@@ -1,21 +1,26 @@
 // The page from end to end in the system's Chromium, against a running server with its own made-up profiles.
 //
-// usage: node e2e/run.mjs http://127.0.0.1:4040 [--seed]     (PAGE=url where the page is not served by the server itself)
+// usage: node e2e/run.mjs http://127.0.0.1:4040 [--seed] [--dist]     (--dist: the page of web/dist in place of the binary's own)
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { gunzipSync } from 'node:zlib';
 import { launch } from './browser.mjs';
-import { seed } from './seed.mjs';
+import { front } from './dist.mjs';
+import { largeProfile, pprof, push, seed } from './seed.mjs';
+import { startWithTokens } from './server.mjs';
 
 const server = process.argv[2] ?? 'http://127.0.0.1:4040';
-const base = process.env.PAGE ?? server;
+const frontOf = (url) => (process.argv.includes('--dist') ? front(url) : url);
+const base = await frontOf(server);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
 const SHOP = `service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(CPU)}`;
 const SERVICES = 10_000;
 const SCRIPT_BYTES_MAX = 150 * 1024;
+const INTERACTIVE_MS = 1000;
+const FOLDED = 'main;load;parse 30\nmain;load;read 12\nmain;report 8\n';
 /** For each step; a busy machine is slow. */
 const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 45_000);
 /** For all of it: whoever started this waits no longer. */
@@ -32,16 +37,16 @@ if (!browser) process.exit(0);
 /** Everything that went wrong on any page: errors, breaches of the policy, requests to other places. */
 const wrong = [];
 
-async function open(query = SHOP, options = {}) {
+async function open(query = SHOP, { at = base, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   page.on('pageerror', (error) => wrong.push(`error: ${error.message}`));
   page.on('console', (message) => message.type() === 'error' && !/status of (4|5)\d\d/.test(message.text()) && wrong.push(`console: ${message.text()}`));
   page.on('request', (request) => {
-    if (!request.url().startsWith(base) && !/^(data|blob):/.test(request.url())) wrong.push(`request to ${request.url()}`);
+    if (!request.url().startsWith(at) && !/^(data|blob):/.test(request.url())) wrong.push(`request to ${request.url()}`);
   });
-  await page.goto(`${base}/${query ? `?${query}` : ''}`);
+  await page.goto(`${at}/${query ? `?${query}` : ''}`);
   return page;
 }
 
@@ -155,10 +160,46 @@ const tests = {
     return page;
   },
 
-  async 'shows the top functions over time'() {
+  async 'shows the top functions over time and opens one in the graph'() {
     const page = await open(`${SHOP}&pane=trend`);
-    await page.getByText('Own time of the top functions').waitFor();
-    assert.ok((await page.locator('.legend.column li').count()) >= 5);
+    if (await older(page, 'functions over time')) return page;
+    await page.getByText('Top functions by own value').waitFor();
+    await page.locator('.legend.column li').nth(4).waitFor();
+    // The areas are drawn, and they stand on the ground: the share of the functions is not above the whole.
+    const shares = (await page.locator('.legend.column .muted').allInnerTexts()).map((text) => Number.parseFloat(text));
+    assert.ok(shares.every((share) => share > 0) && shares.reduce((a, b) => a + b, 0) <= 100.5, String(shares));
+    await page.getByRole('radio', { name: 'Total', exact: true }).click();
+    await page.waitForURL(/by=total/);
+    await page.getByText('Top functions by total value').waitFor();
+    const name = await page.locator('.legend.column .legend-text').nth(2).innerText();
+    await page.locator('.legend.column button').nth(2).click();
+    await page.waitForURL(/focus=/);
+    assert.ok((await page.locator('.crumbs').innerText()).includes(name));
+    assert.equal(state(page).get('pane'), null);
+    return page;
+  },
+
+  async 'an older server is told apart from an empty one'() {
+    const page = await open('about:blank');
+    await page.route('**/api/v1/functions**', (route) => route.fulfill({ status: 404, contentType: 'text/plain', body: '404 page not found' }));
+    await page.goto(`${base}/?${SHOP}&pane=trend`);
+    await page.getByText('This server is older than its page').waitFor();
+    await page.goto(`${base}/?view=functions&find=json`);
+    await page.getByText('This server is older than its page').waitFor();
+    return page;
+  },
+
+  async 'finds a function in all services'() {
+    const page = await open(`${SHOP}&view=functions`);
+    await page.locator('#search').fill('backtrack');
+    if (await older(page, 'index of functions')) return page;
+    await page.waitForURL(/find=backtrack/);
+    const found = page.locator('.function-list li').filter({ hasText: 'regexp.(*machine).backtrack' });
+    await found.getByRole('button', { name: 'shop/checkout' }).click();
+    await page.waitForURL(/view=explore|^(?!.*view=)/);
+    await drawn(page);
+    assert.equal(state(page).get('func'), 'regexp.(*machine).backtrack');
+    assert.match(await page.locator('.search-share').innerText(), /^[1-9]/);
     return page;
   },
 
@@ -189,33 +230,144 @@ const tests = {
     return page;
   },
 
-  async 'opens a profile and a span from the heatmap'() {
+  async 'opens a profile from the heatmap, by pointer and by keys'() {
     const page = await open(`${SHOP}&view=heatmap`);
+    await page.locator('.exemplars .link').first().waitFor();
+    const all = await page.locator('.exemplars tbody tr').count();
+    await page.locator('.heat-grid canvas').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('of the chosen cell').waitFor();
+    assert.ok((await page.locator('.exemplars tbody tr').count()) < all);
     await page.locator('.exemplars .link').first().click();
     await page.waitForURL(/profile=/);
     await drawn(page);
     await page.getByText('Single profile').waitFor();
-    await page.goto(`${base}/?${SHOP}&view=heatmap&heat=spans`);
-    await page.locator('.exemplars .link').first().click();
-    await page.waitForURL(/span=[0-9a-f]{16}/);
-    await drawn(page);
-    await page.getByRole('button', { name: 'Show all' }).click();
-    await page.waitForFunction(() => !location.search.includes('span='));
     return page;
   },
 
-  async 'uploads a file'() {
+  async 'shows what spans and a trace did'() {
+    const page = await open(`${SHOP}&view=spans`);
+    await page.locator('.exemplars tbody tr').nth(3).waitFor();
+    await page.getByText('Choose spans to see what they did').waitFor();
+    await page.locator('.exemplars tbody tr').nth(0).click();
+    await page.locator('.exemplars tbody tr').nth(1).getByRole('checkbox').check();
+    await page.waitForURL(/span=[0-9a-f]{16}%2C[0-9a-f]{16}/);
+    await page.getByText('2 spans').waitFor();
+    await drawn(page);
+    const two = await page.locator('.crumb-value').innerText();
+    const trace = await page.locator('.exemplars tbody .link').first().getAttribute('title');
+    await page.locator('.exemplars tbody .link').first().click();
+    await page.waitForURL(/trace=[0-9a-f]{32}/);
+    await drawn(page);
+    assert.notEqual(await page.locator('.crumb-value').innerText(), two);
+    // The same by its id, as a trace viewer gives it; and as pprof.
+    const id = trace.match(/[0-9a-f]{32}/)[0];
+    await page.getByRole('button', { name: 'Show all' }).click();
+    await page.getByLabel('Span or trace ids').fill(`trace ${id.toUpperCase()}`);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(new RegExp(`trace=${id}`));
+    await drawn(page);
+    const file = await download(page, /^pprof/);
+    assert.equal(file.name, 'shop-checkout-cpu-trace.pb.gz');
+    assert.ok(gunzipSync(file.bytes).includes('net/http.(*conn).serve'));
+    // Links of before.
+    await page.goto(`${base}/?${SHOP}&view=heatmap&heat=spans`);
+    await page.getByText('Costliest spans').waitFor();
+    return page;
+  },
+
+  async 'uploads a file into a service'() {
     const page = await open();
     await drawn(page);
     await page.keyboard.press('u');
-    const folded = 'main;load;parse 30\nmain;load;read 12\nmain;report 8\n';
-    await page.locator('input[type=file]').setInputFiles({ name: 'my tool.folded', mimeType: 'text/plain', buffer: Buffer.from(folded) });
-    await page.getByText('folded · 46 B').or(page.getByText(/folded · \d+ B/)).waitFor();
+    await page.locator('input[type=file]').setInputFiles({ name: 'my tool.folded', mimeType: 'text/plain', buffer: Buffer.from(FOLDED) });
+    await page.getByText(/folded · \d+ B/).waitFor();
+    await page.getByRole('radio', { name: 'Store in a service' }).click();
     await page.getByRole('button', { name: 'Upload', exact: true }).click();
     await page.waitForURL(/service=my-tool/);
     await drawn(page);
-    const names = await page.locator('.table-row .name').allInnerTexts();
-    assert.deepEqual([...names].sort(), ['load', 'main', 'parse', 'read', 'report']);
+    assert.deepEqual(await functionNames(page), ['load', 'main', 'parse', 'read', 'report']);
+    return page;
+  },
+
+  async 'looks at files that are dropped, shares and compares them'() {
+    const page = await open();
+    await drawn(page);
+    // Dropped, as a person does it.
+    const data = await page.evaluateHandle(([one, two]) => {
+      const files = new DataTransfer();
+      files.items.add(new File([one], 'before.folded', { type: 'text/plain' }));
+      files.items.add(new File([two], 'after.folded', { type: 'text/plain' }));
+      return files;
+    }, [FOLDED, FOLDED.replace('parse 30', 'parse 60')]);
+    await page.dispatchEvent('body', 'dragover', { dataTransfer: data });
+    await page.getByText('Drop profiles to upload them').waitFor();
+    await page.dispatchEvent('body', 'drop', { dataTransfer: data });
+    await page.getByText('Two files are compared').waitFor();
+    await page.getByRole('button', { name: 'Upload', exact: true }).click();
+    await page.waitForURL(/view=files.*against=/);
+    await graph(page).waitFor();
+    assert.match(await page.locator('.table-row').first().innerText(), /parse[\s\S]*\+\d/);
+    // Its address shows the same to somebody else.
+    const other = await open(page.url().split('?')[1]);
+    await other.getByRole('heading', { name: 'before.folded → after.folded' }).waitFor();
+    await other.context().close();
+    await page.getByRole('button', { name: 'All files' }).click();
+    await page.getByRole('region', { name: 'Files, scrolls' }).getByRole('button', { name: 'before.folded' }).first().click();
+    await page.waitForURL((url) => url.searchParams.has('file') && !url.searchParams.has('against'));
+    await graph(page).waitFor();
+    assert.deepEqual(await functionNames(page), ['load', 'main', 'parse', 'read', 'report']);
+    return page;
+  },
+
+  async 'a flame graph of 200,000 nodes stays fluid'() {
+    const page = await open('view=files&nodes=200000&pane=flame', { viewport: { width: 1440, height: 900 } });
+    await page.getByRole('button', { name: 'Upload files' }).click();
+    await page.locator('input[type=file]').setInputFiles({ name: 'large.pb', mimeType: 'application/octet-stream', buffer: Buffer.from(largeProfile(200_000)) });
+    await page.getByRole('button', { name: 'Upload', exact: true }).click();
+    await page.waitForURL(/file=/);
+    await graph(page).waitFor();
+    await page.getByRole('button', { name: 'Display' }).click();
+    const nodes = Number((await page.getByText(/nodes shown/).innerText()).replace(/nodes shown.*/, '').replace(/\D/g, ''));
+    await page.keyboard.press('Escape');
+    assert.ok(nodes > 190_000, `${nodes} nodes`);
+    // Real frames of the browser (its software renderer, where there is no GPU); each step of the wheel changes the picture.
+    const idle = await frames(page, 'none');
+    for (const how of ['zoom', 'pan', 'scroll']) {
+      const { median, p95, fps } = await frames(page, how);
+      console.log(`      ${how}: ${fps.toFixed(0)} frames a second, median ${median.toFixed(1)} ms, 95 % below ${p95.toFixed(1)} ms (nothing moves: ${idle.fps.toFixed(0)})`);
+      assert.ok(median <= idle.median * 1.25 + 1, `${how}: ${median} ms a frame; ${idle.median} ms when nothing moves`);
+    }
+    return page;
+  },
+
+  async 'zooms by wheel and by keys, drags, and keeps it in the address'() {
+    const page = await open();
+    await drawn(page);
+    const box = await graph(page).boundingBox();
+    await page.mouse.move(box.x + box.width / 2, box.y + 90);
+    await page.keyboard.down('Control');
+    for (let i = 0; i < 4; i++) await page.mouse.wheel(0, -100);
+    await page.keyboard.up('Control');
+    await page.waitForURL(/part=0\.\d+-0\.\d+/);
+    const [from, to] = state(page).get('part').split('-').map(Number);
+    assert.ok(from > 0.2 && to < 0.8 && to - from < 0.3, `${from} to ${to}`);
+    await page.mouse.move(box.x + 400, box.y + 90);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 300, box.y + 90, { steps: 5 });
+    await page.mouse.up();
+    await page.waitForFunction((before) => Number(new URLSearchParams(location.search).get('part')?.split('-')[0]) > before, from);
+    assert.equal(state(page).get('focus'), null, 'a drag is no click');
+    // A reload shows the same part; Escape the whole; keys do it too.
+    const link = page.url();
+    await page.reload();
+    await drawn(page);
+    assert.equal(page.url(), link);
+    await page.keyboard.press('g');
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !location.search.includes('part='));
+    await page.keyboard.press('+');
+    await page.waitForURL(/part=/);
     return page;
   },
 
@@ -232,6 +384,7 @@ const tests = {
       await page.getByRole('button', { name: 'Upload files' }).click();
       await page.locator('input[type=file]').setInputFiles(`${corpus}/${file}`);
       const service = `corpus/${file.split(/[/.]/)[1]}`;
+      await page.getByRole('radio', { name: 'Store in a service' }).click();
       await page.getByLabel('Service name').fill(service);
       await page.getByRole('button', { name: 'Upload', exact: true }).click();
       await page.waitForURL((url) => url.searchParams.get('service') === service && Boolean(url.searchParams.get('type')));
@@ -239,6 +392,23 @@ const tests = {
       assert.ok((await page.locator('.table-row').count()) >= 2, file);
       const [, , unit] = (state(page).get('type') ?? '').split(':');
       assert.ok(unit, file);
+    }
+    // Real stacks: zoomed, searched, and looked at as files.
+    await page.goto(`${base}/?service=corpus%2Fgo-cpu-small`);
+    await drawn(page);
+    const box = await graph(page).boundingBox();
+    await page.mouse.click(box.x + 30, box.y + 2 * 20 + 8);
+    await page.waitForURL(/focus=/);
+    await page.keyboard.press('/');
+    await page.keyboard.type('runtime');
+    assert.match(await page.locator('.search-share').innerText(), / %/);
+    for (const file of ['pprof/go-heap-large.pb.gz', 'jfr/kafka-cpu-lock-alloc.jfr.gz', 'speedscope/two-sampled.speedscope.json']) {
+      await page.getByRole('button', { name: 'Upload files' }).click();
+      await page.locator('input[type=file]').setInputFiles(`${corpus}/${file}`);
+      await page.getByRole('button', { name: 'Upload', exact: true }).click();
+      await page.getByRole('heading', { name: file.split('/')[1] }).waitFor();
+      await graph(page).waitFor();
+      assert.ok((await page.locator('.table-row').count()) >= 2, file);
     }
     return page;
   },
@@ -255,19 +425,14 @@ const tests = {
   async 'exports PNG, SVG, folded stacks and pprof'() {
     const page = await open();
     await drawn(page);
-    const get = async (name) => {
-      await page.getByRole('button', { name: 'Export' }).click();
-      const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()]);
-      return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
-    };
-    const png = await get(/^PNG/);
+    const png = await download(page, /^PNG/);
     assert.deepEqual([...png.bytes.subarray(1, 4)], [...Buffer.from('PNG')]);
     assert.equal(png.name, 'shop-checkout-cpu.png');
-    assert.match((await get(/^SVG/)).bytes.toString(), /^<svg[\s\S]*middleware\.Auth/);
-    assert.match((await get(/^Folded/)).bytes.toString(), /^runtime\.goexit;.* \d+$/m);
-    const pprof = (await get(/^pprof/)).bytes;
-    const plain = pprof[0] === 0x1f ? gunzipSync(pprof) : pprof;
-    assert.ok(plain.includes('regexp.(*machine).backtrack'));
+    assert.match((await download(page, /^SVG/)).bytes.toString(), /^<svg[\s\S]*middleware\.Auth/);
+    assert.match((await download(page, /^Folded/)).bytes.toString(), /^runtime\.goexit;.* \d+$/m);
+    const file = await download(page, /^pprof/);
+    assert.equal(file.name, 'shop-checkout-cpu.pb.gz');
+    assert.ok(gunzipSync(file.bytes).includes('regexp.(*machine).backtrack'));
     return page;
   },
 
@@ -300,21 +465,69 @@ const tests = {
     return page;
   },
 
-  async 'switches the tenant'() {
+  async 'switches the tenant, keeps it in the address and remembers it'() {
     const page = await open();
     await drawn(page);
-    await page.getByRole('button', { name: /^Tenant/ }).click();
+    const choose = async (tenant) => {
+      await page.getByRole('button', { name: /^Tenant/ }).click();
+      await page.getByLabel('Tenant', { exact: true }).fill(tenant);
+    };
+    await choose('team/a');
+    assert.match(await page.getByRole('alert').innerText(), /no tenant/);
     await page.getByLabel('Tenant', { exact: true }).fill('team-a');
     const [request] = await Promise.all([page.waitForRequest(/LabelValues/), page.keyboard.press('Enter')]);
     assert.equal(request.headers()['x-scope-orgid'], 'team-a');
+    assert.equal(state(page).get('tenant'), 'team-a');
+    await choose('team-b');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/tenant=team-b/);
+    await page.getByRole('button', { name: /^Tenant/ }).click();
+    await page.getByRole('group', { name: 'Tenants looked at before' }).getByRole('button', { name: 'team-a' }).click();
+    await page.waitForURL(/tenant=team-a/);
     return page;
+  },
+
+  async 'works where the server wants tenants and tokens'() {
+    const guarded = await startWithTokens('team-a,team-b');
+    if (!guarded) return open('');
+    try {
+      const profile = pprof({ types: [['samples', 'count'], ['cpu', 'nanoseconds']], samples: [{ stack: ['main', 'guarded'], values: [5, 5e7] }], timeMs: Date.now() - 60_000 });
+      await push(guarded.url, 'team-a', [{ labels: { __name__: 'process_cpu', service_name: 'vault' }, profile }], guarded.token);
+      const page = await open('', { at: await frontOf(guarded.url) });
+      await page.getByText('This server wants a token').waitFor();
+      await check(page, 'token wanted');
+      await page.getByRole('button', { name: 'Tenant and token' }).click();
+      await page.getByLabel('Token', { exact: true }).fill('flk_wrong');
+      await page.keyboard.press('Enter');
+      await page.getByText('the token is not known here').waitFor();
+      await page.getByRole('button', { name: 'Tenant and token' }).click();
+      await page.getByLabel('Token', { exact: true }).fill(guarded.token);
+      await page.keyboard.press('Enter');
+      await page.getByText('Which tenant?').waitFor();
+      await page.getByRole('button', { name: 'Tenant and token' }).click();
+      await page.getByLabel('Tenant', { exact: true }).fill('team-a');
+      await page.keyboard.press('Enter');
+      await drawn(page);
+      assert.deepEqual(await functionNames(page), ['guarded', 'main']);
+      assert.ok(!page.url().includes(guarded.token), 'the token stands in no link');
+      // It holds for uploads and files too, and outlives a reload of the tab.
+      await page.reload();
+      await drawn(page);
+      await page.goto(page.url().replace(/\?.*/, '?tenant=team-c'));
+      await page.getByText('Not allowed').waitFor();
+      await page.goto(page.url().replace(/\?.*/, '?tenant=team-b&view=files'));
+      await page.getByText('No files yet').waitFor();
+      return page;
+    } finally {
+      guarded.stop();
+    }
   },
 
   async 'asks for a tenant where the server wants one'() {
     const page = await open('about:blank');
     await page.route('**/querier.v1.QuerierService/*', (route) => route.fulfill({ status: 401, contentType: 'application/json', body: '{"code":"unauthenticated","message":"no org id"}' }));
     await page.goto(`${base}/`);
-    await page.getByRole('button', { name: 'Choose a tenant' }).click();
+    await page.getByRole('button', { name: 'Tenant and token' }).click();
     await page.getByLabel('Tenant', { exact: true }).waitFor();
     return page;
   },
@@ -334,7 +547,7 @@ const tests = {
   },
 
   async 'is usable at 360 px'() {
-    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=heatmap`, `${SHOP}&pane=sandwich`, `${SHOP}&pane=table`]) {
+    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=heatmap`, `${SHOP}&view=spans`, `${SHOP}&pane=sandwich`, `${SHOP}&pane=table`]) {
       const page = await open(query, { viewport: { width: 360, height: 740 }, hasTouch: true });
       await page.locator('main[aria-busy=false] canvas').first().waitFor();
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -346,6 +559,12 @@ const tests = {
       await page.context().close();
     }
     const page = await open(SHOP, { viewport: { width: 360, height: 740 } });
+    await drawn(page);
+    await page.getByRole('button', { name: 'View: Explore' }).click();
+    await page.getByRole('button', { name: 'Files', exact: true }).click();
+    await page.waitForURL(/view=files/);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360, 'files');
+    await page.goBack();
     await drawn(page);
     await page.getByRole('button', { name: /^Service/ }).click();
     const panel = await page.locator('.panel').boundingBox();
@@ -377,7 +596,7 @@ const tests = {
   },
 
   async 'axe finds nothing serious'() {
-    const queries = { explore: SHOP, grouped: `${SHOP}&group=version`, sandwich: `${SHOP}&pane=sandwich`, compare: `${SHOP}&view=compare`, heatmap: `${SHOP}&view=heatmap`, search: `${SHOP}&search=json&pane=table` };
+    const queries = { explore: SHOP, grouped: `${SHOP}&group=version`, sandwich: `${SHOP}&pane=sandwich`, compare: `${SHOP}&view=compare`, heatmap: `${SHOP}&view=heatmap`, spans: `${SHOP}&view=spans`, files: 'view=files', search: `${SHOP}&search=json&pane=table` };
     for (const colorScheme of ['light', 'dark']) {
       for (const [name, query] of Object.entries(queries)) {
         const page = await open(query, { colorScheme });
@@ -392,18 +611,83 @@ const tests = {
     await page.keyboard.press('p');
     await page.getByRole('option').first().waitFor();
     await check(page, 'picker');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('u');
+    await page.getByRole('dialog', { name: 'Upload profiles' }).waitFor();
+    await check(page, 'upload');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: /^Tenant/ }).click();
+    await check(page, 'tenant and token');
+    await page.goto(`${base}/?${SHOP}&pane=trend`);
+    await page.locator('main[aria-busy=false]').waitFor();
+    await check(page, 'trend');
+    await page.goto(`${base}/?${SHOP}&view=functions&find=json`);
+    await page.locator('main[aria-busy=false]').waitFor();
+    await check(page, 'functions');
     return page;
   },
 
-  async 'its scripts are within the budget'() {
-    const page = await open();
-    await drawn(page);
-    const scripts = await page.evaluate(() => performance.getEntriesByType('resource').filter((each) => each.initiatorType === 'script' || each.name.endsWith('.js')).map((each) => each.encodedBodySize));
-    const sum = scripts.reduce((a, b) => a + b, 0);
-    assert.ok(sum > 0 && (process.env.PAGE || sum <= SCRIPT_BYTES_MAX), `${sum} bytes`);
-    return page;
+  async 'its scripts are within the budget, and it is interactive within a second'() {
+    const times = [];
+    for (let i = 0; i < 3; i++) {
+      const page = await open();
+      await drawn(page);
+      const { bytes, interactive } = await page.evaluate(() => ({
+        bytes: performance.getEntriesByType('resource').filter((each) => each.name.endsWith('.js')).reduce((sum, each) => sum + each.encodedBodySize, 0),
+        interactive: performance.getEntriesByName('interactive')[0]?.startTime,
+      }));
+      assert.ok(bytes > 0 && bytes <= SCRIPT_BYTES_MAX, `${bytes} bytes`);
+      times.push(interactive);
+      await page.context().close();
+    }
+    console.log(`      interactive after ${times.map((time) => time.toFixed(0)).join(', ')} ms, from a browser without a cache`);
+    assert.ok(Math.min(...times) <= INTERACTIVE_MS, `interactive after ${times} ms`);
+    return open();
   },
 };
+
+const functionNames = async (page) => [...(await page.locator('.table-row .name').allInnerTexts())].sort();
+
+/** Whether the server lacks what a test is about: then the test says so and ends. */
+async function older(page, what) {
+  const told = page.getByText('This server is older than its page');
+  await told.or(page.locator('.legend.column li, .function-list li').first()).first().waitFor();
+  if (!(await told.isVisible())) return false;
+  console.log(`skipped: the server has no ${what}`);
+  return true;
+}
+
+async function download(page, name) {
+  await page.getByRole('button', { name: 'Export' }).click();
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()]);
+  return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+}
+
+/** Times between frames while the graph is zoomed, panned or scrolled for three seconds. */
+function frames(page, how) {
+  return page.evaluate(async (how) => {
+    const graph = document.querySelector('.flame-scroll');
+    const box = graph.getBoundingClientRect();
+    const place = { clientX: box.x + box.width * 0.4, clientY: box.y + 200, bubbles: true, cancelable: true };
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    const wheel = (more) => graph.dispatchEvent(new WheelEvent('wheel', { ...place, ...more }));
+    if (how === 'pan') for (let i = 0; i < 20; i++) wheel({ deltaY: -20, ctrlKey: true });
+    const taken = [];
+    let last = await frame();
+    for (let i = 0; i < 180; i++) {
+      const there = Math.floor(i / 45) % 2 === 0 ? 1 : -1;
+      if (how === 'zoom') wheel({ deltaY: -20 * there, ctrlKey: true });
+      if (how === 'pan') wheel({ deltaX: 15 * there });
+      if (how === 'scroll') graph.scrollTop += 8 * there;
+      const now = await frame();
+      taken.push(now - last);
+      last = now;
+    }
+    const sum = taken.reduce((a, b) => a + b, 0);
+    taken.sort((a, b) => a - b);
+    return { median: taken[taken.length >> 1], p95: taken[Math.floor(taken.length * 0.95)], fps: (taken.length / sum) * 1000 };
+  }, how);
+}
 
 /** Serious and critical findings of axe. Its script is put in by the debugger, which the policy does not bind. */
 async function check(page, name) {

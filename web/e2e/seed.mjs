@@ -45,9 +45,9 @@ export function pprof({ types, samples, timeMs, period = 10_000_000, duration = 
   return Uint8Array.from([...out, ...int(9, BigInt(timeMs) * 1_000_000n), ...int(10, duration), ...periodType, ...int(12, period)]);
 }
 
-export async function push(url, tenant, series) {
+export async function push(url, tenant, series, token = '') {
   const body = { series: series.map(({ labels, profile }) => ({ labels: Object.entries(labels).map(([name, value]) => ({ name, value })), samples: [{ rawProfile: Buffer.from(profile).toString('base64') }] })) };
-  const response = await fetch(`${url}/push.v1.PusherService/Push`, { method: 'POST', headers: { 'content-type': 'application/json', ...(tenant ? { 'X-Scope-OrgID': tenant } : {}) }, body: JSON.stringify(body) });
+  const response = await fetch(`${url}/push.v1.PusherService/Push`, { method: 'POST', headers: { 'content-type': 'application/json', ...(tenant ? { 'X-Scope-OrgID': tenant } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}) }, body: JSON.stringify(body) });
   if (!response.ok) throw new Error(`push: ${response.status} ${await response.text()}`);
 }
 
@@ -104,13 +104,40 @@ export function generator(seed) {
 function cpuProfile(timeMs, version, load, random, spans) {
   const samples = CPU.flatMap(([stack, weight], i) => {
     const base = (typeof weight === 'function' ? weight(version) : weight) * load * (0.8 + 0.4 * random());
-    const labels = spans && stack.includes(SERVE[1]) ? { span_id: spans[i % spans.length] } : {};
+    const labels = spans && stack.includes(SERVE[1]) ? { span_id: spans[i % spans.length], trace_id: traceOf(spans) } : {};
     const count = Math.round(base * 12);
     if (!count) return [];
     const main = { stack, values: [count, count * 1e7], labels };
     const edge = Math.max(1, Math.round(count * (0.08 + 0.1 * random())));
     return [main, ...[i, i * 3 + 1].map((at) => ({ stack: [...stack, ...FRINGE[at % FRINGE.length]], values: [edge, edge * 1e7], labels }))];
   });
+  return pprof({ types: [['samples', 'count'], ['cpu', 'nanoseconds']], samples, timeMs });
+}
+
+/** The spans of a profile are one trace. */
+const traceOf = (spans) => [...spans[0], ...spans[1]].reverse().join('');
+
+/** A pprof of about `nodes` nodes below the root, as a long look at a large program gives: for what must stay fluid. */
+export function largeProfile(nodes, timeMs = Date.now()) {
+  const random = generator(42);
+  const packages = ['net/http', 'runtime', 'encoding/json', 'github.com/acme/shop/cart', 'database/sql', 'crypto/tls', 'sync', 'os'];
+  const name = () => `${packages[Math.floor(random() * packages.length)]}.fn${Math.floor(random() * 2000)}`;
+  const all = [{ name: 'main.main', parent: -1, depth: 0, inner: false }];
+  while (all.length < nodes) {
+    // Rather deep than wide, as stacks are.
+    const parent = Math.floor((all.length - 1) * (1 - random() ** 3 * 0.999));
+    if (all[parent].depth > 60) continue;
+    all[parent].inner = true;
+    all.push({ name: name(), parent, depth: all[parent].depth + 1, inner: false });
+  }
+  const samples = [];
+  for (const [i, node] of all.entries()) {
+    if (node.inner && i % 7) continue;
+    const stack = [];
+    for (let at = i; at >= 0; at = all[at].parent) stack.unshift(all[at].name);
+    const count = Math.floor(random() ** 6 * 1e4) + 1;
+    samples.push({ stack, values: [count, count * 1e7] });
+  }
   return pprof({ types: [['samples', 'count'], ['cpu', 'nanoseconds']], samples, timeMs });
 }
 

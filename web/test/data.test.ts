@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mergeProfileRequest, withTime } from '../src/data/proto';
+import { pprofOf, stacktracesRequest, withTime } from '../src/data/proto';
 import { parseMatchers, selector, wantedAt, withMatcher } from '../src/data/selector';
 import { describeRange, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
 import { isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
@@ -106,7 +106,16 @@ describe('types', () => {
 
 describe('protobuf', () => {
   it('of a request', () => {
-    expect([...mergeProfileRequest({ type: 'ab', selector: '{}', start: 300, end: 0, profileIds: ['x'] })]).toEqual([10, 2, 97, 98, 18, 2, 123, 125, 24, 172, 2, 58, 1, 120]);
+    const request = { type: 'ab', selector: '{}', start: 300, end: 0, profileIds: ['x'], spans: ['s'], traces: ['t'] };
+    expect([...stacktracesRequest(request)]).toEqual([10, 2, 97, 98, 18, 2, 123, 125, 24, 172, 2, 48, 4, 66, 1, 120, 82, 1, 116, 90, 1, 115]);
   });
+  it.each([
+    // Field 1 with a length, field 5 around field 1.
+    [[10, 1, 9, 42, 4, 10, 2, 7, 8], [7, 8]],
+    [[8, 150, 1, 13, 1, 2, 3, 4, 42, 2, 10, 0], []],
+    [[42, 3, 10], []],
+    [[], []],
+    [[255, 255], []],
+  ])('of an answer %j', (bytes, wanted) => expect([...pprofOf(Uint8Array.from(bytes))]).toEqual(wanted));
   it('of a time behind a profile', () => expect([...withTime(Uint8Array.of(1), 0.001)]).toEqual([1, 72, 0]));
 });

@@ -9,6 +9,7 @@ import { move } from '../src/flame/move';
 import { search } from '../src/flame/search';
 import { svg } from '../src/flame/svg';
 import { callSite, childrenOf, findKey, fromDiffLevels, fromLevels, nodeKey, type FlameTree } from '../src/flame/tree';
+import { spanOf } from '../src/flame/zoom';
 import { synthetic, treeOf } from './trees';
 
 /** `a 3(1)` is a node of total 3 and self 1; levels are parted by ` / `. */
@@ -119,10 +120,10 @@ describe('layout', () => {
   it('of a focused node fills the width', () => expect(boxes(2)).toEqual(['total 0,0+100 above', 'd 0,10+100']));
   it('leaves out rows that are scrolled away', () => expect(boxes(0, { scroll: 10, height: 10 })).toEqual(['a 0,0+75', 'd 75,0+25']));
   it('finds the node at a point', () => {
-    expect(nodeAt(tree, 0, view, 60, 25)).toBe(4);
-    expect(nodeAt(tree, 0, view, 90, 25)).toBe(-1);
-    expect(nodeAt(tree, 2, view, 60, 15)).toBe(2);
-    expect(nodeAt(tree, 0, view, 60, 95)).toBe(-1);
+    expect(nodeAt(tree, spanOf(tree, 0), view, 60, 25)).toBe(4);
+    expect(nodeAt(tree, spanOf(tree, 0), view, 90, 25)).toBe(-1);
+    expect(nodeAt(tree, spanOf(tree, 2), view, 60, 15)).toBe(2);
+    expect(nodeAt(tree, spanOf(tree, 0), view, 60, 95)).toBe(-1);
   });
   it('draws a bounded number of bars of a large tree, and none outside', () => {
     const large = synthetic(100_000);

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { filterNames } from '../src/data/filter';
 import { fileName } from '../src/data/share';
-import { slices } from '../src/data/slices';
 import { detect, inflate, serviceOf } from '../src/data/upload';
-import { table } from '../src/ui/time-chart';
+import { stack, table } from '../src/ui/time-chart';
 import { sideRange } from '../src/views/compare';
 import { commands } from '../src/views/welcome';
 
@@ -16,7 +15,8 @@ describe('files', () => {
     ['rec', bytes('FLR\0\x00\x02'), 'jfr'],
     ['a.speedscope.json', bytes('{"profiles":[]}'), 'speedscope'],
     ['b.json', bytes('{"$schema":"https://www.speedscope.app/file-format-schema.json"}'), 'speedscope'],
-    ['c.json', bytes('{"a":1}'), null],
+    ['c.json', bytes('{"version":1,"flamebearer":{}}'), 'other'],
+    ['out.perf', bytes('java 4711/4712 [001] 12.345678: cycles:\n\tffff main (x)\n'), 'other'],
     ['perf.txt', bytes('main;a b;c 12\nmain 3\n'), 'folded'],
     ['photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47), null],
     ['notes.txt', bytes('hello world'), null],
@@ -43,12 +43,11 @@ describe('series', () => {
     const lines = [{ label: 'a', times: [1000, 3000], values: [1, 3] }, { label: 'b', times: [2000], values: [2] }];
     expect(table(lines, { start: 1000, end: 3000 }, 1)).toEqual([[1, 2, 3], [1, null, 3], [null, 2, null]]);
   });
-  it('are cut into slices that do not overlap', () => {
-    const { parts, every } = slices({ start: 1000, end: 61_000 }, 24);
-    expect(every).toBe(3);
-    expect(parts[0]).toEqual({ start: 1000, end: 4000 });
-    expect(parts[1]).toEqual({ start: 4001, end: 7000 });
-    expect(parts[parts.length - 1].end).toBeGreaterThanOrEqual(61_000);
+  it('keep points that lie off the range', () => {
+    expect(table([{ label: 'a', times: [3500, 5500], values: [1, 2] }], { start: 1000, end: 6000 }, 2)).toEqual([[1.5, 3.5, 5.5], [null, 1, 2]]);
+  });
+  it('lie on each other in a stack', () => {
+    expect(stack([[1, 2], [1, null], [2, 3]])).toEqual([[1, 2], [1, 0], [3, 3]]);
   });
 });
 

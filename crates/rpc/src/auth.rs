@@ -146,11 +146,18 @@ fn answer(error: StatusError, headers: &HeaderMap) -> Response<Body> {
         Some(Protocol::Connect) | None => HttpError::from(error).into_response(),
     };
     if code == ErrorCode::Unauthenticated {
-        // A browser asks its user for it then.
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flamelake\""));
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(headers));
     }
     response.extensions_mut().insert(code);
     response
+}
+
+/// By `Basic` a browser asks its user in a window of its own; scripts, such as our page, ask for the token themselves and say who they are.
+fn challenge(headers: &HeaderMap) -> HeaderValue {
+    match headers.contains_key("x-requested-with") {
+        true => HeaderValue::from_static("Bearer realm=\"flamelake\""),
+        false => HeaderValue::from_static("Basic realm=\"flamelake\""),
+    }
 }
 
 #[cfg(test)]

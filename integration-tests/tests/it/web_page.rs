@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::ensure;
-use flamelake_integration_tests::{Server, ServerOptions};
+use flamelake_integration_tests::{Server, ServerOptions, server};
 
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
@@ -59,8 +59,11 @@ async fn the_page_works_in_a_browser() -> anyhow::Result<()> {
         return Ok(());
     }
     let run = [web.join("e2e/run.mjs").into_os_string(), server.url().into(), "--seed".into()];
-    // Told apart from the runtime's threads: it takes a minute.
-    let output = tokio::task::spawn_blocking(move || Command::new("node").args(run).output()).await??;
+    // It starts one more, which wants tenants and tokens.
+    let mut command = Command::new("node");
+    command.args(run).env("FLAMELAKE_BIN", server::binary()?);
+    // Told apart from the runtime's threads: it takes minutes.
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     eprintln!("{text}");
     ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,9 @@
 // Calls of the server: Connect with JSON, at the address the page came from.
 
+import { fromFlamebearer } from '../flame/flamebearer';
 import { fromDiffLevels, fromLevels, type FlameTree, type WireFlameGraph } from '../flame/tree';
-import { mergeProfileRequest } from './proto';
+import { token } from './auth';
+import { pprofOf, stacktracesRequest } from './proto';
 import type { Instants } from './time';
 
 export class ApiError extends Error {
@@ -26,16 +28,23 @@ export interface Query extends Instants {
   selector: string;
 }
 
-function headers(tenant: string, contentType: string): HeadersInit {
-  const base: Record<string, string> = { 'content-type': contentType, accept: '*/*;allow-utf8-labelnames=true' };
-  return tenant ? { ...base, 'X-Scope-OrgID': tenant } : base;
+/** The code of a 401 that wants a token; one that wants a tenant has that of the server, `unauthenticated`. */
+export const TOKEN_NEEDED = 'token_needed';
+
+function headers(tenant: string, contentType?: string): HeadersInit {
+  const base: Record<string, string> = { accept: '*/*;allow-utf8-labelnames=true', 'X-Requested-With': 'XMLHttpRequest' };
+  if (contentType) base['content-type'] = contentType;
+  if (tenant) base['X-Scope-OrgID'] = tenant;
+  if (token()) base.authorization = `Bearer ${token()}`;
+  return base;
 }
 
 async function failure(response: Response): Promise<ApiError> {
   const text = await response.text();
+  const wantsToken = response.status === 401 && response.headers.has('www-authenticate');
   try {
     const { code, message } = JSON.parse(text) as { code?: string; message?: string };
-    return new ApiError(code ?? String(response.status), message || `the server answered ${response.status}`);
+    return new ApiError(wantsToken ? TOKEN_NEEDED : (code ?? String(response.status)), message || `the server answered ${response.status}`);
   } catch {
     return new ApiError(String(response.status), text.trim().slice(0, 300) || `the server answered ${response.status}`);
   }
@@ -62,13 +71,27 @@ async function bytesOf(response: Response, progress?: (bytes: number) => void): 
   return all;
 }
 
-async function querier<T>(method: string, body: unknown, call: Call): Promise<T> {
-  const response = await fetch(`/querier.v1.QuerierService/${method}`, {
+async function rpc<T>(method: string, body: unknown, call: Call): Promise<T> {
+  const response = await fetch(`/${method}`, {
     method: 'POST',
     headers: headers(call.tenant, 'application/json'),
     body: JSON.stringify(body),
     signal: call.signal,
   });
+  return json<T>(response, call);
+}
+
+function querier<T>(method: string, body: unknown, call: Call): Promise<T> {
+  return rpc<T>(`querier.v1.QuerierService/${method}`, body, call);
+}
+
+/** A plain GET. */
+async function get<T>(path: string, parameters: Record<string, string>, call: Call): Promise<T> {
+  const response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { headers: headers(call.tenant), signal: call.signal });
+  return json<T>(response, call);
+}
+
+async function json<T>(response: Response, call: Call): Promise<T> {
   if (!response.ok) throw await failure(response);
   return JSON.parse(new TextDecoder().decode(await bytesOf(response, call.progress))) as T;
 }
@@ -105,27 +128,35 @@ export async function profileTypes(selector: string, range: Instants, call: Call
   return [...new Set(ids)].sort();
 }
 
+/** What a flame graph is narrowed to besides labels: single profiles, spans, traces. Empty lists narrow nothing. */
 export interface Stacks {
   maxNodes: number;
-  profileIds: string[];
-  spans: string[];
+  profileIds?: string[];
+  spans?: string[];
+  traces?: string[];
 }
 
-function stacktraces(query: Query, { maxNodes, profileIds }: Stacks) {
+function stacktraces(query: Query, { maxNodes, profileIds, traces }: Stacks) {
   const { type, selector, start, end } = query;
-  return { profileTypeID: type, labelSelector: selector, start, end, maxNodes, ...(profileIds.length ? { profileIdSelector: profileIds } : {}) };
+  return {
+    profileTypeID: type,
+    labelSelector: selector,
+    start,
+    end,
+    maxNodes,
+    ...(profileIds?.length ? { profileIdSelector: profileIds } : {}),
+    ...(traces?.length ? { traceIdSelector: traces } : {}),
+  };
 }
 
 export async function flameGraph(query: Query, stacks: Stacks, call: Call): Promise<FlameTree> {
-  const spans = stacks.spans.length > 0;
-  const body = { ...stacktraces(query, stacks), ...(spans ? { spanSelector: stacks.spans } : {}) };
-  const answer = await querier<{ flamegraph?: WireFlameGraph }>(spans ? 'SelectMergeSpanProfile' : 'SelectMergeStacktraces', body, call);
+  const body = { ...stacktraces(query, stacks), ...(stacks.spans?.length ? { spanSelector: stacks.spans } : {}) };
+  const answer = await querier<{ flamegraph?: WireFlameGraph }>('SelectMergeStacktraces', body, call);
   return fromLevels(answer.flamegraph ?? {});
 }
 
 export async function diff(left: Query, right: Query, maxNodes: number, call: Call): Promise<FlameTree> {
-  const stacks = { maxNodes, profileIds: [], spans: [] };
-  const answer = await querier<{ flamegraph?: WireFlameGraph }>('Diff', { left: stacktraces(left, stacks), right: stacktraces(right, stacks) }, call);
+  const answer = await querier<{ flamegraph?: WireFlameGraph }>('Diff', { left: stacktraces(left, { maxNodes }), right: stacktraces(right, { maxNodes }) }, call);
   return fromDiffLevels(answer.flamegraph ?? {});
 }
 
@@ -173,6 +204,7 @@ export interface Exemplar {
   value: number;
   profileId: string;
   spanId: string;
+  traceId: string;
   labels: Record<string, string>;
 }
 
@@ -187,7 +219,7 @@ interface WireSlot {
   timestamp?: string | number;
   yMin?: number[];
   counts?: number[];
-  exemplars?: { timestamp?: string | number; value?: string | number; profileId?: string; spanId?: string; labels?: LabelPair[] }[];
+  exemplars?: { timestamp?: string | number; value?: string | number; profileId?: string; spanId?: string; traceId?: string; labels?: LabelPair[] }[];
 }
 
 export async function heatmap(query: Query, step: number, spans: boolean, call: Call): Promise<HeatSlot[]> {
@@ -203,21 +235,22 @@ export async function heatmap(query: Query, step: number, spans: boolean, call: 
       value: Number(each.value ?? 0),
       profileId: each.profileId ?? '',
       spanId: each.spanId ?? '',
+      traceId: each.traceId ?? '',
       labels: labelMap(each.labels),
     })),
   }));
 }
 
-/** The merged profile as pprof bytes: the answer in protobuf is the file. */
-export async function pprof(query: Query, profileIds: string[], call: Call): Promise<Uint8Array<ArrayBuffer>> {
-  const response = await fetch('/querier.v1.QuerierService/SelectMergeProfile', {
+/** The merged profile as pprof bytes. */
+export async function pprof(query: Query, { profileIds = [], spans = [], traces = [] }: Omit<Stacks, 'maxNodes'>, call: Call): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch('/querier.v1.QuerierService/SelectMergeStacktraces', {
     method: 'POST',
     headers: headers(call.tenant, 'application/proto'),
-    body: mergeProfileRequest({ ...query, profileIds }),
+    body: stacktracesRequest({ ...query, profileIds, spans, traces }),
     signal: call.signal,
   });
   if (!response.ok) throw await failure(response);
-  return bytesOf(response);
+  return pprofOf(await bytesOf(response));
 }
 
 /** `POST /ingest`. */
@@ -230,4 +263,112 @@ export async function ingest(parameters: Record<string, string>, body: Uint8Arra
 export async function stats(call: Call): Promise<{ ingested: boolean; oldest: number; newest: number }> {
   const answer = await querier<{ dataIngested?: boolean; oldestProfileTime?: string; newestProfileTime?: string }>('GetProfileStats', {}, call);
   return { ingested: answer.dataIngested ?? false, oldest: Number(answer.oldestProfileTime ?? 0), newest: Number(answer.newestProfileTime ?? 0) };
+}
+
+/** One function over time; both lists are as long as `times`. */
+export interface FunctionLine {
+  name: string;
+  values: number[];
+}
+
+export interface FunctionSeries {
+  step: number;
+  times: number[];
+  /** Of all functions together. */
+  totals: number[];
+  functions: FunctionLine[];
+}
+
+export type FunctionsBy = 'self' | 'total';
+
+interface WireFunctionSeries {
+  step_ms?: number;
+  timestamps?: number[];
+  totals?: number[];
+  functions?: { function?: string; self?: number[]; total?: number[] }[];
+}
+
+/** The largest functions over time. `step` in seconds. */
+export async function functionSeries(query: Query, step: number, limit: number, by: FunctionsBy, call: Call): Promise<FunctionSeries> {
+  const parameters = { query: `${query.type}${query.selector}`, from: String(query.start), until: String(query.end), step: String(step), limit: String(limit), by };
+  const answer = await get<WireFunctionSeries>('/api/v1/functions/series', parameters, call);
+  const times = answer.timestamps ?? [];
+  return {
+    step: (answer.step_ms ?? step * 1000) / 1000,
+    times,
+    totals: answer.totals ?? [],
+    functions: (answer.functions ?? []).map((each) => ({ name: each.function ?? '', values: each[by] ?? [] })),
+  };
+}
+
+/** A file of the ad hoc service, without its content. */
+export interface AdHocFile {
+  id: string;
+  name: string;
+  /** Milliseconds. */
+  uploaded: number;
+}
+
+/** What of a file is looked at. */
+export interface AdHocGraph extends AdHocFile {
+  tree: FlameTree;
+  unit: string;
+  type: string;
+  types: string[];
+}
+
+interface WireFile {
+  id?: string;
+  name?: string;
+  uploadedAt?: string | number;
+  profileType?: string;
+  profileTypes?: string[];
+  flamebearerProfile?: string;
+}
+
+const ADHOC = 'adhocprofiles.v1.AdHocProfileService';
+
+export async function files(call: Call): Promise<AdHocFile[]> {
+  const answer = await rpc<{ profiles?: WireFile[] }>(`${ADHOC}/List`, {}, call);
+  return (answer.profiles ?? []).map(fileOf).sort((a, b) => b.uploaded - a.uploaded);
+}
+
+export async function file(id: string, type: string, maxNodes: number, call: Call): Promise<AdHocGraph> {
+  const answer = await rpc<WireFile>(`${ADHOC}/Get`, { id, profileType: type || undefined, maxNodes }, call);
+  const { tree, unit } = fromFlamebearer(answer.flamebearerProfile ?? '{}');
+  return { ...fileOf(answer), tree, unit, type: answer.profileType ?? '', types: answer.profileTypes ?? [] };
+}
+
+export async function fileDiff(left: string, right: string, type: string, maxNodes: number, call: Call): Promise<Omit<AdHocGraph, keyof AdHocFile>> {
+  const answer = await rpc<WireFile>(`${ADHOC}/Diff`, { leftId: left, rightId: right, profileType: type || undefined, maxNodes }, call);
+  const types = answer.profileTypes ?? [];
+  return { ...fromFlamebearer(answer.flamebearerProfile ?? '{}'), type: type || (types[0] ?? ''), types };
+}
+
+/** The file as base64; the answer tells its id. */
+export async function uploadFile(name: string, profile: string, call: Call): Promise<AdHocFile> {
+  return fileOf(await rpc<WireFile>(`${ADHOC}/Upload`, { name, profile, maxNodes: 1 }, call));
+}
+
+function fileOf({ id = '', name = '', uploadedAt = 0 }: WireFile): AdHocFile {
+  return { id, name, uploaded: Number(uploadedAt) };
+}
+
+/** A function of the index, and the services that ran it. */
+export interface IndexedFunction {
+  name: string;
+  services: string[];
+}
+
+interface WireIndex {
+  functions?: { function?: string; services?: string[] }[];
+  truncated?: boolean;
+}
+
+/** Functions with this text in their names. */
+export async function functionIndex(text: string, range: Instants, limit: number, call: Call): Promise<{ functions: IndexedFunction[]; more: boolean }> {
+  const parameters = { q: text, from: String(range.start), until: String(range.end), limit: String(limit) };
+  const answer = await get<WireIndex>('/api/v1/functions', parameters, call);
+  const functions = (answer.functions ?? []).map((each) => ({ name: each.function ?? '', services: each.services ?? [] }));
+  return { functions, more: answer.truncated ?? functions.length >= limit };
 }

@@ -23,3 +23,8 @@ export async function copy(text: string): Promise<void> {
 export function fileName(...parts: string[]): string {
   return parts.filter(Boolean).join('-').toLowerCase().replace(/[^a-z0-9._]+/g, '-').replace(/^-+|-+$/g, '') || 'profile';
 }
+
+/** As `gzip` does; pprof files are kept so. */
+export async function zip(bytes: Uint8Array<ArrayBuffer>): Promise<Blob> {
+  return new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream('gzip'))).blob();
+}

@@ -24,7 +24,8 @@ export function useUrlState(): [State, Update] {
   const update = useCallback<Update>((patch, how = 'push') => {
     setState(() => {
       // The address is the truth: two changes in one event both count.
-      const next = { ...parse(location.search), ...patch };
+      // What was zoomed to by hand is a part of what is focused.
+      const next = { ...parse(location.search), ...('focus' in patch ? { part: '' } : {}), ...patch };
       const link = `${location.pathname}${format(next)}`;
       if (link !== location.pathname + location.search) history[how === 'push' ? 'pushState' : 'replaceState'](null, '', link);
       return next;

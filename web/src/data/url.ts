@@ -3,7 +3,7 @@
 import type { SortKey } from '../flame/functions';
 import type { Orientation } from '../flame/layout';
 
-export type View = 'explore' | 'compare' | 'heatmap';
+export type View = 'explore' | 'compare' | 'heatmap' | 'spans' | 'functions' | 'files';
 export type Pane = 'both' | 'flame' | 'table' | 'sandwich' | 'trend';
 
 /** A side of a comparison; empty fields are those of the main query. */
@@ -29,15 +29,27 @@ export interface State {
   search: string;
   /** Key of the focused node. */
   focus: string;
+  /** The part of the graph that a person zoomed to by hand. */
+  part: string;
   /** Function of the sandwich. */
   func: string;
   sort: SortKey;
   ascending: boolean;
   nodes: number;
-  /** A single profile, or spans with commas. */
+  /** A single profile; spans, or a trace, with commas. */
   profile: string;
   span: string;
-  heat: 'profiles' | 'spans';
+  trace: string;
+  /** Functions over time: whose value, how drawn, how many. */
+  by: 'self' | 'total';
+  shape: 'area' | 'lines';
+  top: number;
+  /** The function that is looked for in all services. */
+  find: string;
+  /** An uploaded file, what it is compared with, and the type of values. */
+  file: string;
+  against: string;
+  kind: string;
   side: 'diff' | 'both';
   left: Side;
   right: Side;
@@ -60,30 +72,44 @@ export const DEFAULTS: State = {
   collapse: false,
   search: '',
   focus: '',
+  part: '',
   func: '',
   sort: 'self',
   ascending: false,
   nodes: 16384,
   profile: '',
   span: '',
-  heat: 'profiles',
+  trace: '',
+  by: 'self',
+  shape: 'area',
+  top: 10,
+  find: '',
+  file: '',
+  against: '',
+  kind: '',
   side: 'diff',
   left: SIDE,
   right: SIDE,
 };
 
 const CHOICES: Partial<Record<keyof State, readonly string[]>> = {
-  view: ['explore', 'compare', 'heatmap'],
+  view: ['explore', 'compare', 'heatmap', 'spans', 'functions', 'files'],
   pane: ['both', 'flame', 'table', 'sandwich', 'trend'],
   orientation: ['icicle', 'flame'],
   color: ['package', 'function'],
   sort: ['name', 'self', 'total', 'left', 'right', 'change'],
-  heat: ['profiles', 'spans'],
+  by: ['self', 'total'],
+  shape: ['area', 'lines'],
   side: ['diff', 'both'],
 };
 
-/** Nodes that may be asked for. */
+/** Nodes that may be asked for, and functions over time. */
 export const NODES = [2048, 8192, 16384, 65536, 200000];
+export const TOPS = [5, 10, 20, 40];
+const NUMBERS: Partial<Record<keyof State, readonly number[]>> = { nodes: NODES, top: TOPS };
+
+/** What is said about the data of one service: gone when another one is chosen. */
+export const OF_SERVICE: Partial<State> = { type: '', filter: '', group: '', focus: '', func: '', profile: '', span: '', trace: '' };
 
 export function parse(query: string): State {
   const params = new URLSearchParams(query);
@@ -98,9 +124,11 @@ export function parse(query: string): State {
     if (text === null) continue;
     const choices = CHOICES[key];
     if (typeof fallback === 'boolean') target[key] = text === '1';
-    else if (typeof fallback === 'number') target[key] = NODES.includes(Number(text)) ? Number(text) : fallback;
+    else if (typeof fallback === 'number') target[key] = NUMBERS[key]?.includes(Number(text)) ? Number(text) : fallback;
     else if (!choices || choices.includes(text)) target[key] = text;
   }
+  // Links of before the spans had a view of their own.
+  if (state.view === 'heatmap' && params.get('heat') === 'spans') state.view = 'spans';
   return state;
 }
 

@@ -19,6 +19,13 @@ export interface QueryState<T> {
 /** Answers kept; a flame graph of 200,000 nodes has about 10 MB. */
 const KEPT = 24;
 const cache = new Map<string, unknown>();
+let epoch = 0;
+
+/** Forgets all answers: somebody else asks, or what was asked may have changed. Who renders next asks again. */
+export function forget(): void {
+  epoch++;
+  cache.clear();
+}
 
 function remember(key: string, data: unknown): void {
   cache.delete(key);
@@ -31,8 +38,9 @@ function remember(key: string, data: unknown): void {
 
 export type Run<T> = (signal: AbortSignal, progress: (bytes: number) => void) => Promise<T>;
 
-/** `key` null asks nothing. The same key must mean the same question. */
-export function useQuery<T>(label: string, key: string | null, run: Run<T>): QueryState<T> {
+/** `question` null asks nothing. The same text must mean the same question. */
+export function useQuery<T>(label: string, question: string | null, run: Run<T>): QueryState<T> {
+  const key = question && `${epoch} ${question}`;
   const [state, setState] = useState<{ key: string | null; data: T | undefined; loading: boolean; error: string | null; code: string; cancelled: boolean }>({
     key: null, data: undefined, loading: false, error: null, code: '', cancelled: false,
   });

@@ -43,6 +43,9 @@ export interface Palette {
   /** What has no package: kernels, unknown addresses, the root. */
   plain: string;
   plainFaded: string;
+  /** Bars too narrow to tell apart, and such with a match among them. */
+  run: string;
+  runMatch: string;
   text: string;
   textFaded: string;
   match: string;
@@ -63,6 +66,8 @@ export function palette(theme: Theme): Palette {
     faded: of(tone.faded, tone.fadedChroma),
     plain: theme === 'light' ? '#dcdde1' : '#4b4d55',
     plainFaded: theme === 'light' ? '#f1f1f3' : '#25262b',
+    run: theme === 'light' ? '#e9eaed' : '#303239',
+    runMatch: theme === 'light' ? '#f9dfa6' : '#6b5021',
     text: theme === 'light' ? '#1b1c20' : '#f2f2f4',
     textFaded: theme === 'light' ? '#8b8d97' : '#7d808a',
     match: theme === 'light' ? '#f2b233' : '#c98a12',

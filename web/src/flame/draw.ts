@@ -1,7 +1,7 @@
 // Draws rectangles of `layout` to a canvas. Bars of one colour are filled together; texts come last, only where they fit.
 
-import type { Palette } from './color';
-import { NARROWEST, type Rectangles } from './layout';
+import { CHANGES, HUES, type Palette } from './color';
+import type { Rectangles } from './layout';
 import type { FlameTree } from './tree';
 
 export const FONT = '11px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
@@ -17,8 +17,6 @@ export interface Look {
   diff: string[] | null;
   /** 1 for each name that a search found. */
   found: Uint8Array | null;
-  hovered: number;
-  selected: number;
   /** A name whose bars are outlined, -1 for none. */
   marked: number;
   rowHeight: number;
@@ -27,62 +25,98 @@ export interface Look {
 /** Widths of names, measured once. */
 export type Widths = Float32Array;
 
+/** The graph itself. What follows the pointer lies on a canvas of its own: see `drawOver`. */
 export function draw(context: CanvasRenderingContext2D, tree: FlameTree, shapes: Rectangles, look: Look, widths: Widths, width: number, height: number): void {
   context.fillStyle = look.palette.background;
   context.fillRect(0, 0, width, height);
   fillBars(context, tree, shapes, look);
-  outlines(context, tree, shapes, look);
+  if (look.marked >= 0) marks(context, tree, shapes, look);
   texts(context, tree, shapes, look, widths);
 }
 
-/** The colour key of each rectangle: its bucket, faded or not, so that equal ones are filled in one path. */
-function fillBars(context: CanvasRenderingContext2D, tree: FlameTree, shapes: Rectangles, look: Look): void {
-  const groups = new Map<string, number[]>();
-  for (let i = 0; i < shapes.count; i++) {
-    const color = fillOf(tree, shapes.node[i], shapes.above[i] === 1, look);
-    let group = groups.get(color);
-    if (!group) groups.set(color, (group = []));
-    group.push(i);
+/** Outlines of the block below the pointer and of the selected one. */
+export function drawOver(context: CanvasRenderingContext2D, places: { x: number; y: number; width: number; color: string; line: number }[], rowHeight: number, width: number, height: number): void {
+  context.clearRect(0, 0, width, height);
+  for (const place of places) outline(context, place.x, place.y, place.width, rowHeight, place.color, place.line);
+}
+
+/** Colours are numbers while they are sorted: the hues, the same faded, then these. */
+const PLAIN = 2 * HUES;
+const PLAIN_FADED = PLAIN + 1;
+const MATCH = PLAIN + 2;
+const RUN = PLAIN + 3;
+const RUN_MATCH = PLAIN + 4;
+const CHANGE = PLAIN + 5;
+const COLORS_MAX = CHANGE + CHANGES;
+
+function colorsOf(look: Look): string[] {
+  const { fill, faded, plain, plainFaded, match, run, runMatch } = look.palette;
+  return [...fill, ...faded, plain, plainFaded, match, run, runMatch, ...(look.diff ?? [])];
+}
+
+function colorNumber(tree: FlameTree, shapes: Rectangles, i: number, look: Look): number {
+  const node = shapes.node[i];
+  const above = shapes.above[i] === 1;
+  if (node < 0) {
+    if (!look.found) return above ? PLAIN_FADED : RUN;
+    // What a search found must show, however narrow it is.
+    for (let at = shapes.first[i]; at < shapes.first[i] + shapes.nodes[i]; at++) if (look.found[tree.name[at]]) return RUN_MATCH;
+    return PLAIN_FADED;
   }
+  const name = tree.name[node];
+  if (look.found?.[name] && node > 0) return MATCH;
+  const faded = above || look.found !== null;
+  if (look.diff) return faded ? PLAIN_FADED : CHANGE + look.buckets[node];
+  const bucket = look.buckets[name];
+  if (bucket < 0) return faded ? PLAIN_FADED : PLAIN;
+  return faded ? HUES + bucket : bucket;
+}
+
+/** The colour of a rectangle. */
+export function fillOf(tree: FlameTree, shapes: Rectangles, i: number, look: Look): string {
+  return colorsOf(look)[colorNumber(tree, shapes, i, look)];
+}
+
+const starts = new Int32Array(COLORS_MAX + 1);
+
+/** Bars of one colour one after the other (sorted by counting): changing the colour costs more than a bar. */
+function fillBars(context: CanvasRenderingContext2D, tree: FlameTree, shapes: Rectangles, look: Look): void {
+  starts.fill(0);
+  for (let i = 0; i < shapes.count; i++) {
+    const color = colorNumber(tree, shapes, i, look);
+    shapes.color[i] = color;
+    starts[color + 1]++;
+  }
+  for (let color = 0; color < COLORS_MAX; color++) starts[color + 1] += starts[color];
+  const next = starts.slice();
+  for (let i = 0; i < shapes.count; i++) shapes.order[next[shapes.color[i]]++] = i;
   // Whole pixels and single rectangles: one path of thousands of them takes a browser ten times as long.
   const barHeight = look.rowHeight - 1;
-  for (const [color, group] of groups) {
-    context.fillStyle = color;
-    for (const i of group) {
+  const colors = colorsOf(look);
+  for (let color = 0; color < colors.length; color++) {
+    if (starts[color] === starts[color + 1]) continue;
+    context.fillStyle = colors[color];
+    for (let at = starts[color]; at < starts[color + 1]; at++) {
+      const i = shapes.order[at];
       const left = Math.round(shapes.x[i]);
       const width = Math.round(shapes.x[i] + shapes.width[i]) - left;
-      // A gap of one pixel where there is room for it.
-      context.fillRect(left, shapes.y[i], width > 2 ? width - 1 : Math.max(width, 1), barHeight);
+      // A gap of one pixel where there is room for it; runs go into each other, for they are no blocks.
+      context.fillRect(left, shapes.y[i], width > 2 && shapes.node[i] >= 0 ? width - 1 : Math.max(width, 1), barHeight);
     }
   }
 }
 
-export function fillOf(tree: FlameTree, node: number, above: boolean, look: Look): string {
-  const palette = look.palette;
-  if (node < 0) return look.found || above ? palette.plainFaded : palette.plain;
-  const name = tree.name[node];
-  if (look.found?.[name] && node > 0) return palette.match;
-  const faded = above || look.found !== null;
-  if (look.diff) return faded ? palette.plainFaded : look.diff[look.buckets[node]];
-  const bucket = look.buckets[name];
-  if (bucket < 0) return faded ? palette.plainFaded : palette.plain;
-  return faded ? palette.faded[bucket] : palette.fill[bucket];
+function outline(context: CanvasRenderingContext2D, x: number, y: number, width: number, rowHeight: number, color: string, line: number): void {
+  context.strokeStyle = color;
+  context.lineWidth = line;
+  const inset = line / 2;
+  context.strokeRect(Math.round(x) + inset, y + inset, Math.max(1, width - 1 - line), rowHeight - 1 - line);
 }
 
-function outlines(context: CanvasRenderingContext2D, tree: FlameTree, shapes: Rectangles, look: Look): void {
-  const barHeight = look.rowHeight - 1;
-  const stroke = (i: number, color: string, line: number) => {
-    context.strokeStyle = color;
-    context.lineWidth = line;
-    const inset = line / 2;
-    context.strokeRect(Math.round(shapes.x[i]) + inset, shapes.y[i] + inset, Math.max(1, shapes.width[i] - 1 - line), barHeight - line);
-  };
+function marks(context: CanvasRenderingContext2D, tree: FlameTree, shapes: Rectangles, look: Look): void {
   for (let i = 0; i < shapes.count; i++) {
     const node = shapes.node[i];
-    if (node < 0) continue;
-    if (look.marked >= 0 && tree.name[node] === look.marked && shapes.width[i] > 2) stroke(i, look.palette.outline, 1);
-    if (node === look.hovered) stroke(i, look.palette.outline, 1);
-    if (node === look.selected) stroke(i, look.palette.selected, 2);
+    if (node >= 0 && tree.name[node] === look.marked && shapes.width[i] > 2) outline(context, shapes.x[i], shapes.y[i], shapes.width[i], look.rowHeight, look.palette.outline, 1);
   }
 }
 
@@ -122,5 +156,3 @@ export function shortName(name: string): string {
   const slash = (stop < 0 ? name : name.slice(0, stop)).lastIndexOf('/');
   return slash >= 0 && slash + 1 < name.length ? name.slice(slash + 1) : name;
 }
-
-export { NARROWEST };

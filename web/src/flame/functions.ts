@@ -90,3 +90,12 @@ export function sortRows(rows: FunctionRow[], key: SortKey, descending: boolean,
   const byName = (a: FunctionRow, b: FunctionRow) => (a.label < b.label ? -1 : a.label > b.label ? 1 : 0);
   return [...rows].sort((a, b) => (key === 'name' ? sign * byName(a, b) : sign * (value(a) - value(b)) || byName(a, b)));
 }
+
+/** The heaviest node of a function, -1 if it has none. */
+export function heaviestNode(tree: FlameTree, label: string): number {
+  const name = tree.names.indexOf(label);
+  let heaviest = -1;
+  if (name < 0) return heaviest;
+  for (let node = 1; node < tree.x.length; node++) if (tree.name[node] === name && (heaviest < 0 || tree.total[node] > tree.total[heaviest])) heaviest = node;
+  return heaviest;
+}

@@ -28,8 +28,6 @@ export function svg(tree: FlameTree, options: SvgOptions): string {
     buckets: tree.sides ? diffBuckets(tree) : nameBuckets(tree.names, options.colorBy),
     diff: tree.sides ? diffPalette(options.theme) : null,
     found: options.found,
-    hovered: -1,
-    selected: -1,
     marked: -1,
     rowHeight: ROW,
   };
@@ -44,8 +42,8 @@ export function svg(tree: FlameTree, options: SvgOptions): string {
   ];
   for (let i = 0; i < shapes.count; i++) {
     const node = shapes.node[i];
-    const width = Math.max(0.5, shapes.width[i] - (shapes.width[i] > 3 ? 1 : 0));
-    const bar = `<rect x="${round(shapes.x[i])}" y="${shapes.y[i] + TOP}" width="${round(width)}" height="${ROW - 1}" fill="${fillOf(tree, node, shapes.above[i] === 1, look)}"/>`;
+    const width = Math.max(0.5, shapes.width[i] - (shapes.width[i] > 3 && node >= 0 ? 1 : 0));
+    const bar = `<rect x="${round(shapes.x[i])}" y="${shapes.y[i] + TOP}" width="${round(width)}" height="${ROW - 1}" fill="${fillOf(tree, shapes, i, look)}"/>`;
     if (node < 0) {
       parts.push(bar);
       continue;

@@ -11,6 +11,8 @@ interface Props {
   value: string;
   options: readonly string[];
   text?: (option: string) => string;
+  /** Beside the text in the list, where it says more. */
+  note?: (option: string) => string;
   placeholder: string;
   loading?: boolean;
   shortcut?: string;
@@ -20,6 +22,9 @@ interface Props {
 }
 
 const ROW = 30;
+
+/** Of the id of a profile type, what tells it from others of its name. */
+const typeNote = (id: string) => id.split(':').slice(0, 2).join(':');
 
 export function Picker(props: Props) {
   const { label, value, text = (option) => option, placeholder, shortcut, id, className = '' } = props;
@@ -43,7 +48,7 @@ export function Picker(props: Props) {
   );
 }
 
-function Chooser({ label, value, options, text, loading, choose, close }: Props & { text: (option: string) => string; close: () => void }) {
+function Chooser({ label, value, options, text, note = typeNote, loading, choose, close }: Props & { text: (option: string) => string; close: () => void }) {
   const [query, setQuery] = useState('');
   const list = useId();
   const labels = useMemo(() => new Map(options.map((option) => [text(option) === option ? option : `${text(option)} ${option}`, option])), [options, text]);
@@ -93,7 +98,7 @@ function Chooser({ label, value, options, text, loading, choose, close }: Props 
           row={(index) => (
             <>
               <span className="option-text">{text(found[index])}</span>
-              {text(found[index]) !== found[index] && <span className="option-note">{found[index].split(':').slice(0, 2).join(':')}</span>}
+              {text(found[index]) !== found[index] && <span className="option-note">{note(found[index])}</span>}
               {found[index] === value && <Icon name="check" />}
             </>
           )}

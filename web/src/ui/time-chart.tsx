@@ -13,6 +13,8 @@ export interface Line {
   label: string;
   times: number[];
   values: number[];
+  /** Its own colour, else one by its place. */
+  color?: string;
 }
 
 interface Props {
@@ -26,11 +28,16 @@ interface Props {
   /** A colour for a single line. */
   color?: string;
   brush?: (range: Instants) => void;
-  /** Lines behind the pointer, by index; -1 for none. */
-  highlight?: number;
+  /** Lines that stand out, by index; null for all. */
+  lit?: ReadonlySet<number> | null;
+  /** Areas one on the other, the first at the ground; else lines. */
+  stacked?: boolean;
 }
 
-export const LINES_MAX = 20;
+export const LINES_MAX = 41;
+/** Lines told below the pointer. */
+const TIP_ROWS = 8;
+const DIM = 0.18;
 /** A line of fewer points would hardly be seen. */
 const FEW = 4;
 /** Steps of an axis of bytes. */
@@ -41,11 +48,12 @@ export function lineColor(index: number, count: number, theme: Theme): string {
   return oklch(theme === 'light' ? 0.6 : 0.74, 0.13, 45 + index * 137.5);
 }
 
-/** Lines on one grid of times; null where a line has no point. */
+/** Lines on one grid of times; null where a line has no point. The grid is that of the points, whose first need not be the range's start. */
 export function table(lines: Line[], range: Instants, step: number): uPlot.AlignedData {
   const grid = new Map<number, number>();
   const xs: number[] = [];
-  for (let time = range.start; time <= range.end + step * 500; time += step * 1000) {
+  const first = lines.find((line) => line.times.length)?.times[0] ?? range.start;
+  for (let time = first - Math.floor((first - range.start) / step / 1000) * step * 1000; time <= range.end + step * 500; time += step * 1000) {
     grid.set(time, xs.length);
     xs.push(time / 1000);
   }
@@ -60,14 +68,31 @@ export function table(lines: Line[], range: Instants, step: number): uPlot.Align
   return [xs, ...columns];
 }
 
-export function TimeChart({ lines, unit, range, step, theme, label, height, color, brush, highlight = -1 }: Props) {
+/** Each line on top of those before it. */
+export function stack([xs, ...columns]: uPlot.AlignedData): uPlot.AlignedData {
+  const sums = new Array<number>(xs.length).fill(0);
+  return [
+    xs,
+    ...columns.map((column) =>
+      Array.from(column, (value, i) => {
+        sums[i] += value ?? 0;
+        return sums[i];
+      }),
+    ),
+  ];
+}
+
+export function TimeChart({ lines, unit, range, step, theme, label, height, color, brush, lit = null, stacked = false }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const onBrush = useRef(brush);
   onBrush.current = brush;
-  const data = useMemo(() => table(lines, range, step), [lines, range, step]);
-  const shown = lines.slice(0, LINES_MAX);
-  const shape = shown.map((line) => `${line.label} ${line.times.length < FEW}`).join('\n');
+  const shown = useMemo(() => lines.slice(0, LINES_MAX), [lines]);
+  const plain = useMemo(() => table(shown, range, step), [shown, range.start, range.end, step]);
+  const data = useMemo(() => (stacked ? stack(plain) : plain), [plain, stacked]);
+  const values = useRef(plain);
+  values.current = plain;
+  const shape = `${stacked}\n${shown.map((line) => `${line.label} ${line.times.length < FEW} ${line.color}`).join('\n')}`;
 
   useLayoutEffect(() => {
     const element = host.current;
@@ -90,10 +115,13 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
       series: [
         {},
         ...shown.map((line, i) => {
-          const stroke = color ?? lineColor(i, shown.length, theme);
-          return { label: line.label, stroke, width: 1.5, fill: shown.length === 1 ? `${stroke}22` : undefined, points: { show: line.times.length < FEW, size: 5, fill: stroke }, spanGaps: false };
+          const stroke = line.color ?? color ?? lineColor(i, shown.length, theme);
+          const fill = stacked ? `${stroke}b8` : shown.length === 1 ? `${stroke}22` : undefined;
+          return { label: line.label, stroke, width: stacked ? 1 : 1.5, fill, points: { show: line.times.length < FEW, size: 5, fill: stroke }, spanGaps: false };
         }),
       ],
+      // Of a stack each area ends at the one below it.
+      bands: stacked ? shown.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number] })) : undefined,
       hooks: {
         setSelect: [
           (self) => {
@@ -104,7 +132,7 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
             onBrush.current?.({ start: Math.round(from), end: Math.round(to) });
           },
         ],
-        setCursor: [(self) => tip(element, self, unit)],
+        setCursor: [(self) => tip(element, self, values.current, unit)],
       },
     };
     const made = new uPlot(options, data, element);
@@ -122,10 +150,10 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
   useEffect(() => plot.current?.setData(data), [data]);
   useEffect(() => {
     plot.current?.series.forEach((each, i) => {
-      if (i > 0) each.alpha = highlight < 0 || highlight === i - 1 ? 1 : 0.2;
+      if (i > 0) each.alpha = !lit || lit.has(i - 1) ? 1 : DIM;
     });
     plot.current?.redraw(false);
-  }, [highlight, data]);
+  }, [lit, data, shape, theme]);
 
   const shift = (by: number) => brush?.({ start: range.start + by, end: range.end + by });
   const span = range.end - range.start;
@@ -159,7 +187,7 @@ function summary(lines: Line[], unit: string): string {
 }
 
 /** What stands under the pointer, without React: it moves at every pixel. */
-function tip(element: HTMLElement, plot: uPlot, unit: string): void {
+function tip(element: HTMLElement, plot: uPlot, [, ...columns]: uPlot.AlignedData, unit: string): void {
   const box = element.querySelector<HTMLElement>('.chart-tip');
   if (!box) return;
   const { idx, left = -1 } = plot.cursor;
@@ -169,20 +197,30 @@ function tip(element: HTMLElement, plot: uPlot, unit: string): void {
   }
   const rows = plot.series
     .slice(1)
-    .map((series, i) => ({ label: String(series.label ?? ''), value: plot.data[i + 1][idx], color: String((series as { _stroke?: string })._stroke ?? '') }))
+    .map((series, i) => ({ label: String(series.label ?? ''), value: columns[i]?.[idx], color: paintOf(series) }))
     .filter((row) => row.value !== null && row.value !== undefined)
     .sort((a, b) => (b.value as number) - (a.value as number))
-    .slice(0, 6);
-  box.replaceChildren(line(localTime(plot.data[0][idx] * 1000, 0), ''), ...rows.map((row) => line(row.label, formatValue(row.value as number, unit))));
+    .slice(0, TIP_ROWS);
+  box.replaceChildren(line(localTime(plot.data[0][idx] * 1000, 0), '', ''), ...rows.map((row) => line(row.label, formatValue(row.value as number, unit), rows.length > 1 ? row.color : '')));
   box.style.visibility = 'visible';
   const at = left + plot.over.offsetLeft;
   box.style.transform = `translateX(${Math.round(at + 12 + box.offsetWidth > element.clientWidth ? at - box.offsetWidth - 12 : at + 12)}px)`;
 }
 
-function line(label: string, value: string): HTMLElement {
+function paintOf(series: uPlot.Series): string {
+  const { stroke } = series;
+  return typeof stroke === 'string' ? stroke : typeof stroke === 'function' ? String((stroke as () => unknown)()) : '';
+}
+
+function line(label: string, value: string, color: string): HTMLElement {
   const row = document.createElement('p');
   const name = document.createElement('span');
-  name.textContent = label;
+  if (color) {
+    const dot = document.createElement('i');
+    dot.style.background = color;
+    name.append(dot);
+  }
+  name.append(label);
   const figure = document.createElement('b');
   figure.textContent = value;
   row.append(name, figure);

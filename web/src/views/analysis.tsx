@@ -1,15 +1,14 @@
 // A flame graph with its tools: search, panes, table, sandwich, export. Used by every view that has a tree.
 
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
-import { fileName, save } from '../data/share';
+import { save } from '../data/share';
 import { usePage } from '../data/state';
-import { parseType, typeLabel } from '../data/types';
 import { formatCount, formatShare, formatValue } from '../data/units';
 import { NODES, type Pane } from '../data/url';
 import { callees, callers, collapseRecursion, hasRecursion } from '../flame/build';
 import type { Theme } from '../flame/color';
 import { folded } from '../flame/folded';
-import { functions, sortRows } from '../flame/functions';
+import { functions, heaviestNode, sortRows } from '../flame/functions';
 import { search as searchTree } from '../flame/search';
 import { svg } from '../flame/svg';
 import { callSite, findKey, isEmpty, nodeCount, nodeKey, pathOf, type FlameTree } from '../flame/tree';
@@ -23,14 +22,18 @@ import { describeNode } from '../ui/tooltip';
 
 interface Props {
   tree: FlameTree;
+  /** Of its values. */
+  unit: string;
   theme: Theme;
   title: string;
+  /** What exported files are called by. */
+  name: string;
   stale: boolean;
   /** The pprof of these data, where there is one. */
   pprof?: () => Promise<void>;
   onCallSite?: (path: string[]) => void;
-  /** The pane of functions over time. */
-  trend?: ReactNode;
+  /** The pane of functions over time; `open` shows a function in the graph. */
+  trend?: (open: (name: string) => void) => ReactNode;
 }
 
 const PANES: { value: Pane; text: string; title: string }[] = [
@@ -40,9 +43,8 @@ const PANES: { value: Pane; text: string; title: string }[] = [
   { value: 'sandwich', text: 'Sandwich', title: 'Callers and callees of one function' },
 ];
 
-export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, trend }: Props) {
+export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, onCallSite, trend }: Props) {
   const { state, update, notify } = usePage();
-  const { unit } = parseType(state.type);
   const recursive = useMemo(() => hasRecursion(whole), [whole]);
   const tree = useMemo(() => (state.collapse && recursive ? collapseRecursion(whole) : whole), [whole, state.collapse, recursive]);
   const query = useDeferredValue(state.search);
@@ -52,10 +54,15 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
   const flame = useRef<FlameHandle>(null);
   const setZoom = useCallback((node: number) => update({ focus: node > 0 ? nodeKey(tree, node) : '' }), [tree, update]);
   const sandwich = useCallback((name: string) => update({ pane: 'sandwich', func: name }), [update]);
+  const setPart = useCallback((part: string) => update({ part }, 'replace'), [update]);
+  const openFunction = (label: string) => {
+    const node = heaviestNode(tree, label);
+    if (node < 0) notify('It is too small for this graph: ask for more nodes (Display)');
+    update({ pane: 'both', func: label, search: '', focus: node > 0 ? nodeKey(tree, node) : '' });
+  };
   const panes = trend ? [...PANES, { value: 'trend' as Pane, text: 'Trend', title: 'Top functions over time' }] : PANES;
   const pane = panes.some((each) => each.value === state.pane) ? state.pane : 'both';
 
-  const name = fileName(state.service, typeLabel(state.type), state.view === 'compare' ? 'diff' : '');
   const exports: ExportItem[] = [
     { text: 'PNG', note: 'what is shown', run: () => savePng(flame.current?.canvas() ?? null, `${name}.png`) },
     {
@@ -65,7 +72,7 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
         save(`${name}.svg`, svg(tree, { title, width: 1200, focus: zoom, orientation: state.orientation, theme, colorBy: state.color, found: found?.names ?? null, describe: (node) => describeNode(tree, node, unit) }), 'image/svg+xml'),
     },
     { text: 'Folded stacks', note: 'text', run: () => save(`${name}.folded`, folded(tree), 'text/plain') },
-    ...(pprof ? [{ text: 'pprof', note: 'for go tool pprof', run: pprof }] : []),
+    ...(pprof ? [{ text: 'pprof', note: 'gzipped', run: pprof }] : []),
   ];
 
   if (isEmpty(whole)) return null;
@@ -119,10 +126,10 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
         <ExportMenu items={exports} fail={notify} />
       </div>
       {pane === 'trend' ? (
-        trend
+        trend?.(openFunction)
       ) : (
         <>
-          <Crumbs tree={tree} node={zoom} unit={unit} setZoom={setZoom} />
+          <Crumbs tree={tree} node={zoom} isPart={state.part !== ''} unit={unit} setZoom={setZoom} />
           <div className={`panes show-${pane}`}>
             {pane !== 'flame' && <div className="pane">{table}</div>}
             {pane === 'sandwich' ? (
@@ -136,6 +143,8 @@ export function Analysis({ tree: whole, theme, title, stale, pprof, onCallSite, 
                     label={title}
                     zoom={zoom}
                     setZoom={setZoom}
+                    part={state.part}
+                    setPart={setPart}
                     marked={marked}
                     onSearch={(text) => update({ search: text }, 'replace')}
                     onCallSite={onCallSite && ((node) => onCallSite(callSite(tree, node)))}
@@ -220,7 +229,7 @@ export function DiffLegend() {
   );
 }
 
-function Crumbs({ tree, node, unit, setZoom }: { tree: FlameTree; node: number; unit: string; setZoom: (node: number) => void }) {
+function Crumbs({ tree, node, isPart, unit, setZoom }: { tree: FlameTree; node: number; isPart: boolean; unit: string; setZoom: (node: number) => void }) {
   const path = pathOf(tree, node);
   const shown = path.length > 4 ? [path[0], ...path.slice(-3)] : path;
   return (
@@ -238,7 +247,7 @@ function Crumbs({ tree, node, unit, setZoom }: { tree: FlameTree; node: number; 
           ? `${formatValue(tree.sides.leftTotal[node], unit)} → ${formatValue(tree.sides.rightTotal[node], unit)}`
           : `${formatValue(tree.total[node], unit)}${node > 0 ? ` · ${formatShare(tree.total[node], tree.total[0])}` : ''}`}
       </span>
-      {node > 0 && (
+      {(node > 0 || isPart) && (
         <button type="button" className="reset" onClick={() => setZoom(0)}>
           Reset <kbd>Esc</kbd>
         </button>

@@ -3,6 +3,7 @@
 import { useMemo } from 'react';
 import { diff, flameGraph, series, type Query } from '../data/api';
 import { selector } from '../data/selector';
+import { fileName } from '../data/share';
 import { usePage } from '../data/state';
 import { describeRange, resolve, step, type Instants } from '../data/time';
 import { isGauge, parseType, seriesValue, typeLabel } from '../data/types';
@@ -17,7 +18,7 @@ import { Segmented } from '../ui/segmented';
 import { TimeChart, type Line } from '../ui/time-chart';
 import { TimePicker } from '../ui/time-picker';
 import { Analysis, DiffLegend } from './analysis';
-import { GraphState, mean } from './explore';
+import { GraphState, mean, savePprof } from './explore';
 
 type Which = 'left' | 'right';
 
@@ -73,7 +74,7 @@ export function Compare({ theme }: { theme: Theme }) {
       </div>
       {state.side === 'diff' ? (
         <GraphState query={both}>
-          {both.data && (isEmpty(both.data) ? <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice> : <Analysis tree={both.data} theme={theme} title={`${state.service} · ${typeLabel(state.type)} · diff`} stale={both.stale} />)}
+          {both.data && (isEmpty(both.data) ? <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice> : <Analysis tree={both.data} unit={unit} theme={theme} title={`${state.service} · ${typeLabel(state.type)} · diff`} name={fileName(state.service, typeLabel(state.type), 'diff')} stale={both.stale} />)}
         </GraphState>
       ) : (
         <div className="twins">
@@ -88,13 +89,14 @@ export function Compare({ theme }: { theme: Theme }) {
 function Twin({ query, name, title, theme }: { query: Query; name: string; title: string; theme: Theme }) {
   const { state } = usePage();
   const graph = useQuery(`the flame graph (${title.toLowerCase()})`, state.type ? `graph|${name}` : null, (signal, progress) =>
-    flameGraph(query, { maxNodes: state.nodes, profileIds: [], spans: [] }, { tenant: state.tenant, signal, progress }),
+    flameGraph(query, { maxNodes: state.nodes }, { tenant: state.tenant, signal, progress }),
   );
+  const file = fileName(state.service, typeLabel(state.type), title);
   return (
     <div className="twin">
       <h2>{title}</h2>
       <GraphState query={graph}>
-        {graph.data && (isEmpty(graph.data) ? <Notice title="No profiles">This side has none in its range.</Notice> : <Analysis tree={graph.data} theme={theme} title={`${state.service} · ${title}`} stale={graph.stale} />)}
+        {graph.data && (isEmpty(graph.data) ? <Notice title="No profiles">This side has none in its range.</Notice> : <Analysis tree={graph.data} unit={parseType(state.type).unit} theme={theme} title={`${state.service} · ${title}`} name={file} stale={graph.stale} pprof={() => savePprof(file, query, {}, state.tenant)} />)}
       </GraphState>
     </div>
   );

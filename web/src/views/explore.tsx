@@ -1,61 +1,61 @@
 // One service, one type: its series, its flame graph and table.
 
 import { useMemo, useState } from 'react';
-import { flameGraph, labelNames, pprof, series, type Query } from '../data/api';
+import { flameGraph, labelNames, pprof, series, type Query, type Stacks } from '../data/api';
 import { selector, withMatcher } from '../data/selector';
-import { copy, fileName, save } from '../data/share';
+import { copy, fileName, save, zip } from '../data/share';
 import { usePage } from '../data/state';
 import { describeRange, resolve, step } from '../data/time';
 import { isGauge, parseType, seriesValue, typeLabel } from '../data/types';
 import { useQuery, type QueryState } from '../data/use-query';
 import { formatValue } from '../data/units';
+import type { State } from '../data/url';
 import type { Theme } from '../flame/color';
 import { isEmpty } from '../flame/tree';
 import { Icon } from '../ui/icons';
 import { Notice } from '../ui/notice';
 import { Picker } from '../ui/picker';
-import { lineColor, LINES_MAX, TimeChart, type Line } from '../ui/time-chart';
+import { lineColor, TimeChart, type Line } from '../ui/time-chart';
 import { Analysis } from './analysis';
 import { Trend } from './trend';
 
 const POINTS = 240;
+/** Series of a grouping. */
+const LINES_MAX = 20;
 
 export function Explore({ theme }: { theme: Theme }) {
   const { state, update, now } = usePage();
   const range = useMemo(() => resolve(state, now), [state.from, state.until, now]);
   const query: Query = { ...range, type: state.type, selector: selector(state.service, state.filter) };
   const base = [state.tenant, query.type, query.selector, query.start, query.end].join('|');
-  const profileIds = state.profile ? [state.profile] : [];
-  const spans = state.span ? state.span.split(',').filter(Boolean) : [];
+  const narrowed = narrowedBy(state);
   const ready = state.type !== '';
-  const graph = useQuery('the flame graph', ready ? `graph|${base}|${state.nodes}|${state.profile}|${state.span}` : null, (signal, progress) =>
-    flameGraph(query, { maxNodes: state.nodes, profileIds, spans }, { tenant: state.tenant, signal, progress }),
+  const graph = useQuery('the flame graph', ready ? `graph|${base}|${state.nodes}|${state.profile}|${state.span}|${state.trace}` : null, (signal, progress) =>
+    flameGraph(query, { maxNodes: state.nodes, ...narrowed }, { tenant: state.tenant, signal, progress }),
   );
   const title = `${state.service || 'All services'} · ${typeLabel(state.type)} · ${describeRange(state, now)}`;
-  const savePprof = async () => {
-    if (spans.length) throw new Error('pprof of spans is not served; take folded stacks.');
-    const bytes = await pprof(query, profileIds, { tenant: state.tenant });
-    save(`${fileName(state.service, typeLabel(state.type))}.pb`, bytes, 'application/octet-stream');
-  };
+  const name = fileName(state.service, typeLabel(state.type));
   return (
     <>
       <SeriesCard theme={theme} query={query} base={ready ? base : null} />
-      <Selection spans={spans} />
+      <Selection />
       <GraphState query={graph}>
         {graph.data && (
           <Analysis
             tree={graph.data}
+            unit={parseType(state.type).unit}
             theme={theme}
             title={title}
+            name={name}
             stale={graph.stale}
-            pprof={savePprof}
+            pprof={() => savePprof(name, query, narrowed, state.tenant)}
             onCallSite={(path) => update({ group: `stack:${JSON.stringify(path)}` })}
-            trend={<Trend theme={theme} query={query} base={base} />}
+            trend={(open) => <Trend theme={theme} query={query} base={base} open={open} />}
           />
         )}
       </GraphState>
       {graph.data && !graph.loading && isEmpty(graph.data) && (
-        <Notice title="No profiles here" action={state.filter || state.profile || state.span ? { text: 'Clear filters', run: () => update({ filter: '', profile: '', span: '' }) } : { text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>
+        <Notice title="No profiles here" action={state.filter || state.profile || state.span || state.trace ? { text: 'Clear filters', run: () => update({ filter: '', profile: '', span: '', trace: '' }) } : { text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>
           {state.service || 'No service'} has no {typeLabel(state.type)} profiles in this range{state.filter ? ' with these labels' : ''}.
         </Notice>
       )}
@@ -64,17 +64,36 @@ export function Explore({ theme }: { theme: Theme }) {
 
 }
 
+const list = (text: string) => text.split(',').filter(Boolean);
+
+/** The profiles, spans and traces of the address. */
+export function narrowedBy(state: State): Required<Omit<Stacks, 'maxNodes'>> {
+  // The server takes spans or traces, not both.
+  return { profileIds: list(state.profile), spans: list(state.span), traces: state.span ? [] : list(state.trace) };
+}
+
+/** The pprof of what is shown, as a file. */
+export async function savePprof(name: string, query: Query, narrowed: Omit<Stacks, 'maxNodes'>, tenant: string): Promise<void> {
+  const bytes = await pprof(query, narrowed, { tenant });
+  save(`${name}.pb.gz`, await zip(bytes), 'application/gzip');
+}
+
 /** What the graph is narrowed to besides labels. */
-function Selection({ spans }: { spans: string[] }) {
+export function Selection() {
   const { state, update, notify } = usePage();
-  if (!state.profile && !state.span) return null;
+  const { profileIds, spans, traces } = narrowedBy(state);
+  const ids = [...profileIds, ...spans, ...traces];
+  if (!ids.length) return null;
+  const what = profileIds.length ? ['Single profile', 'profiles'] : spans.length ? ['Span', 'spans'] : ['Trace', 'traces'];
   return (
     <p className="selection" role="status">
-      {state.profile ? <>Single profile <code>{state.profile}</code></> : <>{spans.length === 1 ? 'Span' : `${spans.length} spans`} <code>{spans.slice(0, 3).join(', ')}</code></>}
-      <button type="button" className="button quiet" onClick={() => update({ profile: '', span: '' })}>
+      <span>
+        {ids.length === 1 ? what[0] : `${ids.length} ${what[1]}`} <code>{ids.slice(0, 3).join(', ')}{ids.length > 3 && ' …'}</code>
+      </span>
+      <button type="button" className="button quiet" onClick={() => update({ profile: '', span: '', trace: '', focus: '' })}>
         <Icon name="close" /> <span>Show all</span>
       </button>
-      <button type="button" className="button quiet" onClick={() => { void copy(state.profile || state.span).then(() => notify('Copied')); }}>
+      <button type="button" className="button quiet" onClick={() => { void copy(ids.join(',')).then(() => notify('Copied')); }}>
         <Icon name="copy" /> <span>Copy id</span>
       </button>
     </p>
@@ -106,6 +125,7 @@ function SeriesCard({ theme, query, base }: { theme: Theme; query: Query; base: 
   const groupBy = state.group && !callSite.length ? [state.group] : [];
   const every = step(query, POINTS);
   const [over, setOver] = useState(-1);
+  const lit = useMemo(() => (over < 0 ? null : new Set([over])), [over]);
   const answer = useQuery('the time series', base && `series|${base}|${every}|${state.group}`, (signal, progress) =>
     series(query, { step: every, groupBy, average: isGauge(type), limit: LINES_MAX, callSite }, { tenant: state.tenant, signal, progress }),
   );
@@ -141,7 +161,7 @@ function SeriesCard({ theme, query, base }: { theme: Theme; query: Query; base: 
       {answer.error ? (
         <Notice tone="error" title="The series could not be read" action={{ text: 'Try again', run: answer.retry }}>{answer.error}</Notice>
       ) : (
-        <TimeChart lines={lines} unit={unit} range={query} step={every} theme={theme} label={`${typeLabel(state.type)} over time`} height={124} brush={brush} highlight={over} />
+        <TimeChart lines={lines} unit={unit} range={query} step={every} theme={theme} label={`${typeLabel(state.type)} over time`} height={124} brush={brush} lit={lit} />
       )}
       {groupBy.length > 0 && (
         <ul className="legend" aria-label={`Series by ${groupBy[0]}`}>

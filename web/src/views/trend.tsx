@@ -1,83 +1,120 @@
-// Top functions over time: the range cut into slices, a flame graph of each, the own time of the largest functions.
+// Top functions over time, as the server counts them: areas one on the other, or lines; a function opens in the flame graph.
 
 import { useMemo, useState } from 'react';
-import { flameGraph, type Query } from '../data/api';
-import { slices } from '../data/slices';
+import { functionSeries, type FunctionSeries, type Query } from '../data/api';
 import { usePage } from '../data/state';
-import { parseType, seriesValue } from '../data/types';
+import { step } from '../data/time';
+import { parseType, seriesValue, type ProfileType } from '../data/types';
 import { useQuery } from '../data/use-query';
-import { formatValue } from '../data/units';
+import { formatShare, formatValue } from '../data/units';
+import { TOPS } from '../data/url';
 import type { Theme } from '../flame/color';
 import { shortName } from '../flame/draw';
-import { functions } from '../flame/functions';
 import { matcher } from '../flame/search';
-import { lineColor, TimeChart, type Line } from '../ui/time-chart';
+import { Notice } from '../ui/notice';
+import { Segmented } from '../ui/segmented';
+import { lineColor, LINES_MAX, TimeChart, type Line } from '../ui/time-chart';
 import { GraphState, mean } from './explore';
 
-const SLICES = 24;
-const AT_ONCE = 3;
-const LINES = 10;
-const NODES = 4096;
+const POINTS = 160;
+const REST = 'everything else';
 
-interface Slice {
-  time: number;
-  self: Map<string, number>;
-}
-
-export function Trend({ theme, query, base }: { theme: Theme; query: Query; base: string }) {
+export function Trend({ theme, query, base, open }: { theme: Theme; query: Query; base: string; open: (name: string) => void }) {
   const { state, update } = usePage();
-  const [by, setBy] = useState(-1);
-  const { parts, every } = useMemo(() => slices(query, SLICES), [query.start, query.end]);
-  const answer = useQuery('functions over time', `trend|${base}`, async (signal, progress) => {
-    const done: Slice[] = [];
-    const bytes: number[] = [];
-    let next = 0;
-    const worker = async () => {
-      while (next < parts.length) {
-        const at = next++;
-        const told = (size: number) => {
-          bytes[at] = size;
-          progress(bytes.reduce((sum, each) => sum + (each ?? 0), 0));
-        };
-        const tree = await flameGraph({ ...query, ...parts[at] }, { maxNodes: NODES, profileIds: [], spans: [] }, { tenant: state.tenant, signal, progress: told });
-        done[at] = { time: parts[at].end, self: new Map(functions(tree).map((row) => [row.label, row.self])) };
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    return done;
-  });
+  const [over, setOver] = useState(-1);
+  const every = step(query, POINTS);
+  const { by, top } = state;
+  const answer = useQuery('functions over time', `functions|${base}|${every}|${top}|${by}`, (signal, progress) => functionSeries(query, every, top, by, { tenant: state.tenant, signal, progress }));
   const type = parseType(state.type);
   const unit = seriesValue(type, 0, every).unit;
-  const lines = useMemo(() => topLines(answer.data ?? [], state.search).map((line) => ({ ...line, values: line.values.map((value) => seriesValue(type, value, every).value) })), [answer.data, state.search]);
+  // Totals of functions that call each other lie within each other: a stack of them would count twice.
+  const stacked = by === 'self' && state.shape === 'area';
+  const lines = useMemo(() => (answer.data ? linesOf(answer.data, type, theme, stacked) : []), [answer.data, theme, stacked]);
+  const lit = useMemo(() => litLines(lines, over, state.search), [lines, over, state.search]);
+  const whole = answer.data ? mean(answer.data.totals.map((value) => seriesValue(type, value, answer.data!.step).value)) : 0;
+  if (answer.code === '404' || answer.code === 'not_found' || answer.code === 'unimplemented')
+    return <Notice title="This server is older than its page">It does not count functions over time yet. The flame graph and the table show the whole range.</Notice>;
   return (
     <GraphState query={answer}>
-      <div className="card trend">
+      <div className={answer.stale ? 'trend stale' : 'trend'}>
         <div className="card-head">
-          <h2>Own time of the top functions</h2>
-          <span className="muted">{unit} · {SLICES} slices</span>
+          <h2>Top functions by {by === 'self' ? 'own' : 'total'} value</h2>
+          <span className="muted">{unit}</span>
+          <span className="spacer" />
+          <Segmented
+            label="Value"
+            value={by}
+            options={[
+              { value: 'self', text: 'Self', title: 'In the function itself' },
+              { value: 'total', text: 'Total', title: 'With all that it calls' },
+            ]}
+            choose={(value) => update({ by: value }, 'replace')}
+          />
+          {by === 'self' && (
+            <Segmented
+              label="Shape"
+              value={state.shape}
+              options={[
+                { value: 'area', text: 'Areas' },
+                { value: 'lines', text: 'Lines' },
+              ]}
+              choose={(shape) => update({ shape }, 'replace')}
+            />
+          )}
+          <select className="input small" aria-label="How many functions" value={top} onChange={(event) => update({ top: Number(event.target.value) }, 'replace')}>
+            {TOPS.map((each) => (
+              <option key={each} value={each}>
+                Top {each}
+              </option>
+            ))}
+          </select>
         </div>
-        <TimeChart lines={lines} unit={unit} range={query} step={every} theme={theme} label="Top functions over time" height={280} highlight={by} brush={({ start, end }) => update({ from: String(start), until: String(end) })} />
+        {answer.data && lines.length === 0 ? (
+          <Notice title="No functions here">There are no samples in this range.</Notice>
+        ) : (
+          <TimeChart lines={lines} unit={unit} range={query} step={answer.data?.step ?? every} theme={theme} label="Top functions over time" height={260} lit={lit} stacked={stacked} brush={({ start, end }) => update({ from: String(start), until: String(end) })} />
+        )}
         <ol className="legend column" aria-label="Top functions">
-          {lines.map((line, i) => (
-            <li key={line.label}>
-              <button type="button" title={line.label} onPointerEnter={() => setBy(i)} onPointerLeave={() => setBy(-1)} onFocus={() => setBy(i)} onBlur={() => setBy(-1)} onClick={() => update({ pane: 'sandwich', func: line.label })}>
-                <i style={{ background: lineColor(i, lines.length, theme) }} />
-                <span className="legend-text">{shortName(line.label)}</span>
-                <span className="muted">{formatValue(mean(line.values), unit)}</span>
-              </button>
-            </li>
-          ))}
+          {lines.map((line, i) =>
+            line.label === REST ? null : (
+              <li key={line.label}>
+                <button
+                  type="button"
+                  title={`${line.label}: open in the flame graph`}
+                  className={lit && !lit.has(i) ? 'dim' : undefined}
+                  onPointerEnter={() => setOver(i)}
+                  onPointerLeave={() => setOver(-1)}
+                  onFocus={() => setOver(i)}
+                  onBlur={() => setOver(-1)}
+                  onClick={() => open(line.label)}
+                >
+                  <i style={{ background: line.color }} />
+                  <span className="legend-text">{shortName(line.label)}</span>
+                  <span className="figure">{formatValue(mean(line.values), unit)}</span>
+                  <span className="muted">{formatShare(mean(line.values), whole)}</span>
+                </button>
+              </li>
+            ),
+          )}
         </ol>
       </div>
     </GraphState>
   );
 }
 
-/** The functions with most own time over all slices; those of a search if there is one. */
-function topLines(found: Slice[], search: string): Line[] {
-  const sums = new Map<string, number>();
+/** Rates of each function; in a stack, what is left of the whole lies on top. */
+export function linesOf(found: FunctionSeries, type: ProfileType, theme: Theme, withRest: boolean): Line[] {
+  const rate = (value: number) => seriesValue(type, value, found.step).value;
+  const count = Math.max(2, found.functions.length);
+  const lines: Line[] = found.functions.map((each, i) => ({ label: each.name, times: found.times, values: each.values.map(rate), color: lineColor(i, count, theme) }));
+  if (!withRest || lines.length === 0 || lines.length >= LINES_MAX) return lines;
+  const rest = found.totals.map((total, i) => Math.max(0, rate(total) - lines.reduce((sum, line) => sum + (line.values[i] ?? 0), 0)));
+  return rest.some((value) => value > 0) ? [...lines, { label: REST, times: found.times, values: rest, color: theme === 'light' ? '#c9cad1' : '#4b4d55' }] : lines;
+}
+
+/** The line below the pointer, or those that a search names. */
+function litLines(lines: Line[], over: number, search: string): ReadonlySet<number> | null {
+  if (over >= 0) return new Set([over]);
   const matches = matcher(search);
-  for (const slice of found) for (const [name, value] of slice.self) if (name !== 'other' && (!matches || matches(name))) sums.set(name, (sums.get(name) ?? 0) + value);
-  const top = [...sums].sort((a, b) => b[1] - a[1]).slice(0, LINES);
-  return top.map(([label]) => ({ label, times: found.map((slice) => slice.time), values: found.map((slice) => slice.self.get(label) ?? 0) }));
+  return matches ? new Set(lines.flatMap((line, i) => (matches(line.label) ? [i] : []))) : null;
 }

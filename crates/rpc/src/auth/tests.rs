@@ -91,3 +91,11 @@ fn without_tenants_the_token_must_allow_the_only_one() {
         ["permission_denied", "-", "-", "-"]
     );
 }
+
+#[test]
+fn a_script_is_not_answered_by_the_window_of_the_browser() {
+    let told = |headers: &HeaderMap| answer(unauthenticated("x"), headers).headers()[header::WWW_AUTHENTICATE].clone();
+    let script = [(header::HeaderName::from_static("x-requested-with"), HeaderValue::from_static("XMLHttpRequest"))];
+    assert_eq!(told(&HeaderMap::new()), "Basic realm=\"flamelake\"");
+    assert_eq!(told(&script.into_iter().collect()), "Bearer realm=\"flamelake\"");
+}
