@@ -24,7 +24,7 @@ import { useShortcuts } from './ui/shortcuts';
 import { Compare } from './views/compare';
 import { Explore } from './views/explore';
 import { Files } from './views/files';
-import { Functions } from './views/functions';
+import { Functions, FunctionSearch } from './views/functions';
 import { Heatmap } from './views/heatmap';
 import { Help } from './views/help';
 import { Spans } from './views/spans';
@@ -132,7 +132,7 @@ export function App() {
         <>
           <div className="query" role="search" aria-label="What is looked at">
             {state.view === 'functions' ? (
-              <span className="spacer" />
+              <FunctionSearch />
             ) : (
               <>
                 <Picker id="service" label="Service" shortcut="p" placeholder="choose" value={state.service} options={known.data ?? NO_NAMES} loading={known.loading} choose={(service) => update({ ...OF_SERVICE, service })} />

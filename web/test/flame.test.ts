@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { callees, callers, collapseRecursion, hasRecursion } from '../src/flame/build';
-import { changeBucket, oklch, packageOf } from '../src/flame/color';
-import { fit, shortName } from '../src/flame/draw';
+import { changeBucket, diffBuckets, diffPalette, nameBuckets, oklch, packageOf, palette } from '../src/flame/color';
+import { draw, drawOver, fit, shortName, type Look } from '../src/flame/draw';
+import { fromFlamebearer } from '../src/flame/flamebearer';
 import { depthFirst, folded } from '../src/flame/folded';
-import { change, functions, sortRows } from '../src/flame/functions';
-import { layout, nodeAt, rectangles, type Viewport } from '../src/flame/layout';
+import { change, functions, heaviestNode, sortRows } from '../src/flame/functions';
+import { layout, nodeAt, placeOf, rectangles, type Viewport } from '../src/flame/layout';
 import { move } from '../src/flame/move';
 import { search } from '../src/flame/search';
 import { svg } from '../src/flame/svg';
 import { callSite, childrenOf, findKey, fromDiffLevels, fromLevels, nodeKey, type FlameTree } from '../src/flame/tree';
-import { spanOf } from '../src/flame/zoom';
+import { between, formatSpan, pan, parseSpan, same, showing, spanOf, zoomAt } from '../src/flame/zoom';
+import { canvas } from './canvas';
 import { synthetic, treeOf } from './trees';
 
 /** `a 3(1)` is a node of total 3 and self 1; levels are parted by ` / `. */
@@ -88,6 +90,12 @@ describe('functions', () => {
     expect(rows.map((row) => [row.label, row.self, row.total])).toEqual([['f', 6, 6], ['g', 0, 3], ['h', 0, 2]]);
   });
 
+  it('know their heaviest node', () => {
+    const tree = treeOf('a;f 3\nb;f 5\nc;f;f 4');
+    expect(tree.names[tree.name[tree.parent[heaviestNode(tree, 'f')]]]).toBe('b');
+    expect(heaviestNode(tree, 'nothing')).toBe(-1);
+  });
+
   it('say how a share changed', () => {
     const row = { name: 0, label: 'f', self: 0, total: 0, leftSelf: 1, leftTotal: 10, rightSelf: 1, rightTotal: 30 };
     expect(change(row, 100, 200)).toBeCloseTo(5);
@@ -137,13 +145,141 @@ describe('layout', () => {
     const many = treeOf(Array.from({ length: 1000 }, (_, i) => `f${String(i).padStart(4, '0')} 1`).join('\n'));
     const out = layout(many, 0, view, rectangles());
     let end = 0;
+    let told = 1;
     for (let i = 1; i < out.count; i++) {
       expect(out.x[i]).toBeLessThanOrEqual(end + 0.2);
       end = out.x[i] + out.width[i];
+      expect(out.first[i]).toBe(told);
+      told += out.nodes[i];
     }
     expect(end).toBeGreaterThan(99.5);
     expect(out.count).toBeLessThan(120);
+    // No node is lost in a run, so a search can find it there.
+    expect(told).toBe(many.x.length);
   });
+});
+
+describe('any part as wide as the screen', () => {
+  const tree = treeOf('a;b 50\na;c 25\nd 25');
+  const whole = { from: 0, to: 100 };
+  it('is laid out, with what is cut at its edges', () => {
+    const out = layout(tree, 0, view, rectangles(), { from: 40, to: 60 });
+    const boxes = Array.from({ length: out.count }, (_, i) => `${tree.names[tree.name[out.node[i]]]} ${out.x[i]}+${out.width[i]}`);
+    expect(boxes).toEqual(['total 0+100', 'a 0+100', 'b 0+50', 'c 50+50']);
+  });
+  it('knows where a node lies, or that it does not', () => {
+    expect(placeOf(tree, 4, { from: 40, to: 60 }, view)).toEqual({ x: 50, y: 20, width: 50 });
+    expect(placeOf(tree, 2, { from: 40, to: 60 }, view)).toBeNull();
+    expect(placeOf(tree, 4, whole, { ...view, scroll: 40 })).toBeNull();
+  });
+  it('zooms around a place and never out of the whole', () => {
+    expect(zoomAt(whole, whole, 0.5, 0.5)).toEqual({ from: 25, to: 75 });
+    expect(zoomAt({ from: 25, to: 75 }, whole, 0.5, 0)).toEqual({ from: 25, to: 50 });
+    expect(zoomAt({ from: 0, to: 50 }, whole, 4, 0.5)).toEqual(whole);
+    const deep = Array.from({ length: 200 }).reduce<{ from: number; to: number }>((span) => zoomAt(span, whole, 0.5, 0.3), whole);
+    expect(deep.to - deep.from).toBeGreaterThan(0);
+  });
+  it('is moved, and stops at the edges', () => {
+    expect(pan({ from: 20, to: 40 }, whole, 0.5)).toEqual({ from: 30, to: 50 });
+    expect(pan({ from: 20, to: 40 }, whole, 9)).toEqual({ from: 80, to: 100 });
+    expect(pan({ from: 20, to: 40 }, whole, -9)).toEqual({ from: 0, to: 20 });
+  });
+  it('shows a node with as little moving as can be', () => {
+    expect(showing({ from: 20, to: 40 }, { from: 30, to: 35 }, whole)).toEqual({ from: 20, to: 40 });
+    expect(showing({ from: 20, to: 40 }, { from: 50, to: 60 }, whole)).toEqual({ from: 40, to: 60 });
+    expect(showing({ from: 20, to: 40 }, { from: 5, to: 10 }, whole)).toEqual({ from: 5, to: 25 });
+  });
+  it('stands in links', () => {
+    expect(formatSpan(whole, whole)).toBe('');
+    expect(formatSpan({ from: 25, to: 50 }, whole)).toBe('0.25-0.5');
+    for (const span of [{ from: 1 / 3, to: 2 / 3 }, { from: 33.333333333, to: 33.333333334 }, { from: 0, to: 1e-5 }])
+      expect(same(parseSpan(formatSpan(span, whole), whole)!, span)).toBe(true);
+    for (const text of ['', '0.5-0.25', '0.5', 'x-y', '0-2', '-1-1']) expect(parseSpan(text, whole)).toBeNull();
+  });
+  it('is reached in steps', () => {
+    expect(between(whole, { from: 50, to: 60 }, 0)).toEqual(whole);
+    expect(between(whole, { from: 50, to: 60 }, 1)).toEqual({ from: 50, to: 60 });
+  });
+});
+
+describe('drawing', () => {
+  const colors = palette('light');
+  const look = (tree: FlameTree, more: Partial<Look> = {}): Look => ({ palette: colors, buckets: nameBuckets(tree.names, 'package'), diff: null, found: null, marked: -1, rowHeight: 20, ...more });
+  const wide: Viewport = { ...view, width: 600, height: 80, rowHeight: 20 };
+  const paint = (tree: FlameTree, more: Partial<Look> = {}, focus = 0) => {
+    const { context, drawn } = canvas();
+    const shapes = layout(tree, focus, wide, rectangles());
+    draw(context, tree, shapes, look(tree, more), new Float32Array(tree.names.length), wide.width, wide.height);
+    // The first is the ground.
+    return { ...drawn, bars: drawn.bars.slice(1) };
+  };
+  const tree = treeOf('net/http.serve;json.Marshal 50\nnet/http.serve;json.Unmarshal 25\nnet/http.serve;net/http.write 24\nmain.x 1');
+
+  it('fills each bar once, with a gap to the next, in the colour of its package', () => {
+    const { bars } = paint(tree);
+    expect(bars.length).toBe(6);
+    const at = (y: number) => bars.filter((bar) => bar.y === y).sort((a, b) => a.x - b.x);
+    expect(at(0)).toEqual([{ x: 0, y: 0, width: 599, height: 19, color: colors.plain }]);
+    expect(at(20).map(({ x, width }) => [x, width])).toEqual([[0, 5], [6, 593]]);
+    const [marshal, unmarshal, write] = at(40);
+    expect(marshal.color).toBe(unmarshal.color);
+    expect(write.color).toBe(at(20)[1].color);
+    expect(write.color).not.toBe(marshal.color);
+  });
+  it('writes names where they fit, and measures each once', () => {
+    const { texts, measured } = paint(tree);
+    expect(texts.map(({ text }) => text)).toEqual(['total', 'net/http.serve', 'json.Marshal', 'json.Unmarshal', 'net/http.write']);
+    expect(new Set(measured).size).toBe(measured.length);
+  });
+  it('fades what stands above the focus', () => {
+    const focused = paint(tree, {}, 2);
+    expect(focused.bars.find((bar) => bar.y === 0)?.color).toBe(colors.plainFaded);
+    expect(focused.texts[0].text).toBe('net/http.serve');
+    expect(focused.texts.find(({ text }) => text === 'total')?.color).toBe(colors.textFaded);
+  });
+  it('lights what a search found, however narrow it is', () => {
+    const found = search(tree, 'marshal')!.names;
+    const { bars } = paint(tree, { found });
+    expect(bars.filter((bar) => bar.color === colors.match).map((bar) => bar.y)).toEqual([40, 40]);
+    const many = treeOf(Array.from({ length: 3000 }, (_, i) => `f${String(i).padStart(4, '0')} 1`).join('\n'));
+    const lit = paint(many, { found: search(many, '"f1500"')!.names }).bars.filter((bar) => bar.color === colors.runMatch);
+    expect(lit.length).toBe(1);
+    expect(Math.abs(lit[0].x - 300)).toBeLessThan(8);
+  });
+  it('paints a diff by its changes', () => {
+    const diff = fromDiffLevels({ names: ['total', 'a', 'b'], levels: [{ values: [0, 10, 0, 0, 10, 0, 0] }, { values: [0, 8, 8, 0, 2, 2, 1, 0, 2, 2, 0, 8, 8, 2] }], leftTicks: 10, rightTicks: 10 });
+    const changes = diffPalette('light');
+    const { bars } = paint(diff, { buckets: diffBuckets(diff), diff: changes });
+    expect(bars.map(({ color }) => color).sort()).toEqual([changes[0], changes[6], changes[12]].sort());
+  });
+  it('outlines a function, the pointed and the selected block', () => {
+    expect(paint(tree, { marked: tree.names.indexOf('json.Marshal') }).outlines.length).toBe(1);
+    const { context, drawn } = canvas();
+    drawOver(context, [{ x: 10, y: 20, width: 30, color: 'red', line: 2 }], 20, 600, 80);
+    expect(drawn.outlines).toEqual([{ x: 11, y: 21, width: 27, color: 'red', line: 2 }]);
+    drawOver(context, [], 20, 600, 80);
+    expect(drawn.outlines).toEqual([]);
+  });
+});
+
+describe('flamebearer documents', () => {
+  const document = (metadata: object, more: object = {}) => JSON.stringify({ version: 1, flamebearer: { names: ['total', 'a'], levels: [[0, 3, 0, 0], [0, 3, 3, 1]] }, metadata, ...more });
+  it.each([
+    [{ format: 'single', units: 'samples', sampleRate: 1e9 }, 'nanoseconds'],
+    [{ format: 'single', units: 'samples', sampleRate: 100 }, 'count'],
+    [{ format: 'single', units: 'objects', sampleRate: 100 }, 'count'],
+    [{ format: 'single', units: 'bytes', sampleRate: 100 }, 'bytes'],
+    [{ format: 'single', units: 'nanoseconds', sampleRate: 100 }, 'nanoseconds'],
+  ])('%j', (metadata, unit) => {
+    const read = fromFlamebearer(document(metadata));
+    expect([text(read.tree), read.unit]).toEqual(['total 3(0)@0 / a 3(3)@0', unit]);
+  });
+  it('of two sides are diffs', () => {
+    const levels = [[0, 3, 0, 0, 1, 0, 0], [0, 3, 3, 0, 1, 1, 1]];
+    const { tree } = fromFlamebearer(document({ format: 'double', units: 'bytes' }, { flamebearer: { names: ['total', 'a'], levels }, leftTicks: 3, rightTicks: 1 }));
+    expect([tree.sides?.leftTicks, tree.sides?.rightTotal[1]]).toEqual([3, 1]);
+  });
+  it('of nothing are empty', () => expect(fromFlamebearer('{}').tree.x.length).toBe(0));
 });
 
 describe('keys', () => {

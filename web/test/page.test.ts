@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { filterNames } from '../src/data/filter';
 import { fileName } from '../src/data/share';
-import { detect, inflate, serviceOf } from '../src/data/upload';
+import { tenantProblem } from '../src/data/auth';
+import { base64, detect, inflate, serviceOf } from '../src/data/upload';
+import { parseType } from '../src/data/types';
+import { exemplarsOf, nextCell } from '../src/ui/heat-grid';
 import { stack, table } from '../src/ui/time-chart';
 import { sideRange } from '../src/views/compare';
+import { nameOf } from '../src/views/files';
+import { distinct, idsIn } from '../src/views/spans';
+import { linesOf } from '../src/views/trend';
 import { commands } from '../src/views/welcome';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -27,6 +33,12 @@ describe('files', () => {
     const zipped = new Uint8Array(await new Response(stream).arrayBuffer());
     expect(new TextDecoder().decode(await inflate(zipped))).toBe('main 1');
   });
+  it('are sent as base64, whatever their size', () => {
+    const large = Uint8Array.from({ length: 100_001 }, (_, i) => (i * 7) % 256);
+    expect(Uint8Array.from(atob(base64(large)), (char) => char.charCodeAt(0))).toEqual(large);
+    expect(base64(Uint8Array.of())).toBe('');
+  });
+  it.each([['01M8HYE1E3WVBQBXQ6SRRBQ7D2-6c617267652e7062', 'large.pb'], ['01M8HYE1E3WVBQBXQ6SRRBQ7D2-', '01M8HYE1E3WVBQBXQ6SRRBQ7D2-'], ['x-zz', 'x-zz']])('%s is called %s', (id, wanted) => expect(nameOf(id)).toBe(wanted));
   it('have names that any system takes', () => expect(fileName('shop/Checkout', 'Memory in use', '')).toBe('shop-checkout-memory-in-use'));
 });
 
@@ -49,6 +61,47 @@ describe('series', () => {
   it('lie on each other in a stack', () => {
     expect(stack([[1, 2], [1, null], [2, 3]])).toEqual([[1, 2], [1, 0], [3, 3]]);
   });
+});
+
+describe('a heatmap', () => {
+  const exemplar = (value: number, spanId = '') => ({ time: 0, value, profileId: `p${value}`, spanId, traceId: '', labels: {} });
+  const slots = [
+    { time: 0, yMin: [0, 10, 20], counts: [2, 0, 1], exemplars: [exemplar(5, 'a'), exemplar(25, 'b')] },
+    { time: 1, yMin: [0, 10, 20], counts: [0, 3, 0], exemplars: [exemplar(15, 'a')] },
+    { time: 2, yMin: [0, 10, 20], counts: [0, 0, 0], exemplars: [] },
+  ];
+  it('gives the exemplars of a cell, or all by size', () => {
+    expect(exemplarsOf(slots, { slot: 0, row: 2 }).map((each) => each.value)).toEqual([25]);
+    expect(exemplarsOf(slots, null).map((each) => each.value)).toEqual([25, 15, 5]);
+    expect(distinct(exemplarsOf(slots, null)).map((each) => each.value)).toEqual([25, 15]);
+  });
+  it.each([
+    [null, 'ArrowRight', { slot: 0, row: 2 }],
+    [{ slot: 0, row: 2 }, 'ArrowDown', { slot: 0, row: 0 }],
+    [{ slot: 0, row: 2 }, 'ArrowUp', { slot: 0, row: 2 }],
+    [{ slot: 0, row: 2 }, 'ArrowRight', { slot: 1, row: 1 }],
+    [{ slot: 1, row: 1 }, 'ArrowRight', { slot: 1, row: 1 }],
+    [{ slot: 1, row: 1 }, 'ArrowLeft', { slot: 0, row: 0 }],
+  ])('from %j by %s to %j', (from, key, to) => expect(nextCell(slots, from, key)).toEqual(to));
+  it('of nothing has no cell', () => expect(nextCell([], null, 'ArrowUp')).toBeNull());
+  it('is opened by ids from anywhere', () => {
+    expect(idsIn('trace=0AF7651916CD43DD8448EB211C80319C span b7ad6b7169203331, b7ad6b7169203331')).toEqual({ spans: ['b7ad6b7169203331'], traces: ['0af7651916cd43dd8448eb211c80319c'] });
+    expect(idsIn('deadbeef')).toEqual({ spans: [], traces: [] });
+  });
+});
+
+describe('functions over time', () => {
+  const found = { step: 10, times: [0, 10_000], totals: [40e9, 20e9], functions: [{ name: 'f', values: [20e9, 10e9] }, { name: 'g', values: [10e9, 10e9] }] };
+  const cpu = parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds');
+  it('are rates, with the rest on top of a stack', () => {
+    expect(linesOf(found, cpu, 'light', true).map(({ label, values }) => [label, values])).toEqual([['f', [2, 1]], ['g', [1, 1]], ['everything else', [1, 0]]]);
+    expect(linesOf(found, cpu, 'light', false).length).toBe(2);
+    expect(linesOf({ ...found, functions: [] }, cpu, 'light', true)).toEqual([]);
+  });
+});
+
+describe('tenants', () => {
+  it.each([['', true], ['team-a', true], ["a|b.c_d!(e)*'", true], ['a|', false], ['a b', false], ['..', false], ['a/b', false], ['x'.repeat(151), false]])('%s', (tenant, good) => expect(tenantProblem(tenant) === null).toBe(good));
 });
 
 describe('a comparison', () => {

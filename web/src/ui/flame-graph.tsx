@@ -36,6 +36,8 @@ interface Props {
   onSandwich?: (name: string) => void;
   onSearch?: (name: string) => void;
   onCallSite?: (node: number) => void;
+  /** Looks for a function in all services. */
+  onElsewhere?: (name: string) => void;
   ref?: Ref<FlameHandle>;
 }
 
@@ -45,6 +47,8 @@ const ANIMATION_MS = 180;
 const REST_MS = 250;
 /** A press that moves so far is a drag and no click. */
 const DRAG_PX = 4;
+/** The menu is so high. */
+const MENU_PX = 200;
 
 interface Menu {
   node: number;
@@ -55,7 +59,7 @@ interface Menu {
 const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 export function FlameGraph(props: Props) {
-  const { tree, unit, label, theme, orientation, colorBy, found, zoom, setZoom, part = '', setPart, marked, onSandwich, onSearch, onCallSite, ref } = props;
+  const { tree, unit, label, theme, orientation, colorBy, found, zoom, setZoom, part = '', setPart, marked, onSandwich, onSearch, onCallSite, onElsewhere, ref } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const over = useRef<HTMLCanvasElement>(null);
@@ -301,7 +305,7 @@ export function FlameGraph(props: Props) {
           setHovered(null);
           setSelected(node);
           const box = scroller.current!.getBoundingClientRect();
-          setMenu({ node, x: Math.min(event.clientX - box.left, box.width - 200), y: Math.max(0, Math.min(event.clientY - box.top, box.height - 190)) });
+          setMenu({ node, x: Math.min(event.clientX - box.left, box.width - 200), y: Math.max(0, Math.min(event.clientY - box.top, box.height - MENU_PX)) });
         }}
         onKeyDown={(event) => {
           if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -346,6 +350,7 @@ export function FlameGraph(props: Props) {
             ...(onSandwich ? [{ text: 'Callers and callees', run: () => onSandwich(name(menu.node)) }] : []),
             ...(onSearch ? [{ text: 'Find this function', run: () => onSearch(`"${name(menu.node)}"`) }] : []),
             ...(onCallSite ? [{ text: 'This stack over time', run: () => onCallSite(menu.node) }] : []),
+            ...(onElsewhere ? [{ text: 'In which services?', run: () => onElsewhere(name(menu.node)) }] : []),
             { text: 'Copy name', run: () => void copy(name(menu.node)) },
           ]}
         />
@@ -357,7 +362,7 @@ export function FlameGraph(props: Props) {
     const place = placeOf(tree, node, shown.current.span, view());
     const box = scroller.current!.getBoundingClientRect();
     setSelected(node);
-    setMenu({ node, x: Math.max(0, Math.min((place?.x ?? 0) + 12, box.width - 200)), y: Math.max(0, Math.min((place?.y ?? 0) + ROW_HEIGHT, box.height - 190)) });
+    setMenu({ node, x: Math.max(0, Math.min((place?.x ?? 0) + 12, box.width - 200)), y: Math.max(0, Math.min((place?.y ?? 0) + ROW_HEIGHT, box.height - MENU_PX)) });
   }
 }
 

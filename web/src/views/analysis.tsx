@@ -122,8 +122,12 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, 
           )}
         </div>
         <span className="spacer" />
-        <Options recursive={recursive} diff={tree.sides !== null} nodes={nodeCount(tree)} />
-        <ExportMenu items={exports} fail={notify} />
+        {pane !== 'trend' && (
+          <>
+            <Options recursive={recursive} diff={tree.sides !== null} nodes={nodeCount(tree)} />
+            <ExportMenu items={exports} fail={notify} />
+          </>
+        )}
       </div>
       {pane === 'trend' ? (
         trend?.(openFunction)
@@ -147,6 +151,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, 
                     setPart={setPart}
                     marked={marked}
                     onSearch={(text) => update({ search: text }, 'replace')}
+                    onElsewhere={(text) => update({ view: 'functions', find: text })}
                     onCallSite={onCallSite && ((node) => onCallSite(callSite(tree, node)))}
                   />
                 </div>

@@ -29,6 +29,7 @@ export function Explore({ theme }: { theme: Theme }) {
   const query: Query = { ...range, type: state.type, selector: selector(state.service, state.filter) };
   const base = [state.tenant, query.type, query.selector, query.start, query.end].join('|');
   const narrowed = narrowedBy(state);
+  const isNarrowed = Object.values(narrowed).some((ids) => ids.length > 0);
   const ready = state.type !== '';
   const graph = useQuery('the flame graph', ready ? `graph|${base}|${state.nodes}|${state.profile}|${state.span}|${state.trace}` : null, (signal, progress) =>
     flameGraph(query, { maxNodes: state.nodes, ...narrowed }, { tenant: state.tenant, signal, progress }),
@@ -50,7 +51,7 @@ export function Explore({ theme }: { theme: Theme }) {
             stale={graph.stale}
             pprof={() => savePprof(name, query, narrowed, state.tenant)}
             onCallSite={(path) => update({ group: `stack:${JSON.stringify(path)}` })}
-            trend={(open) => <Trend theme={theme} query={query} base={base} open={open} />}
+            trend={isNarrowed ? undefined : (open) => <Trend theme={theme} query={query} base={base} open={open} />}
           />
         )}
       </GraphState>

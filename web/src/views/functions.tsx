@@ -1,6 +1,6 @@
 // A function, and which services run it: the way from a name in a stack trace or a review to its costs.
 
-import { useDeferredValue, useRef } from 'react';
+import { useDeferredValue } from 'react';
 import { functionIndex, type IndexedFunction } from '../data/api';
 import { usePage } from '../data/state';
 import type { Instants } from '../data/time';
@@ -18,47 +18,42 @@ const SERVICES_SHOWN = 12;
 /** Shorter questions match half of all code. */
 const LETTERS_MIN = 2;
 
+/** The field, which stands where other views choose a service. */
+export function FunctionSearch() {
+  const { state, update } = usePage();
+  return (
+    <div className="search wide-search">
+      <Icon name="search" />
+      <input
+        id="search"
+        type="search"
+        aria-label="Find a function in all services"
+        aria-keyshortcuts="/"
+        placeholder="Find a function in all services"
+        spellCheck={false}
+        autoCapitalize="off"
+        autoFocus
+        value={state.find}
+        onChange={(event) => update({ find: event.target.value }, 'replace')}
+        onKeyDown={(event) => {
+          if (event.key !== 'Escape') return;
+          event.stopPropagation();
+          if (state.find) update({ find: '' }, 'replace');
+          else event.currentTarget.blur();
+        }}
+      />
+      <kbd>/</kbd>
+    </div>
+  );
+}
+
 export function Functions({ range }: { range: Instants }) {
   const { state, update } = usePage();
-  const input = useRef<HTMLInputElement>(null);
   const wanted = useDeferredValue(state.find.trim());
   const asks = wanted.length >= LETTERS_MIN;
   const answer = useQuery('functions', asks ? `index|${state.tenant}|${range.start}|${range.end}|${wanted}` : null, (signal, progress) => functionIndex(wanted, range, LIMIT, { tenant: state.tenant, signal, progress }));
   const open = (service: string, name: string) => update({ ...OF_SERVICE, view: 'explore', service, pane: 'both', func: name, search: `"${name}"` });
-  return (
-    <section className="card functions" aria-label="Functions">
-      <div className="search wide-search">
-        <Icon name="search" />
-        <input
-          ref={input}
-          id="search"
-          type="search"
-          aria-label="Find a function in all services"
-          aria-keyshortcuts="/"
-          placeholder="Find a function in all services"
-          spellCheck={false}
-          autoCapitalize="off"
-          autoFocus
-          value={state.find}
-          onChange={(event) => update({ find: event.target.value }, 'replace')}
-          onKeyDown={(event) => {
-            if (event.key !== 'Escape') return;
-            event.stopPropagation();
-            update({ find: '' }, 'replace');
-          }}
-        />
-        {asks && answer.data && !answer.error ? (
-          <span className="search-share" role="status">
-            {formatCount(answer.data.functions.length)}
-            {answer.data.more && ' and more'}
-          </span>
-        ) : (
-          <kbd>/</kbd>
-        )}
-      </div>
-      <Results answer={answer} asks={asks} wanted={wanted} open={open} />
-    </section>
-  );
+  return <Results answer={answer} asks={asks} wanted={wanted} open={open} />;
 }
 
 interface ResultsProps {
@@ -85,22 +80,31 @@ function Results({ answer, asks, wanted, open }: ResultsProps) {
   if (!answer.data) return <p className="nothing">{answer.cancelled ? 'Cancelled' : 'Searching…'}</p>;
   if (!answer.data.functions.length) return <Notice title="No function has that in its name">Nothing with “{wanted}” ran in this range. Names are those of the profiles: case does not matter.</Notice>;
   return (
-    <ul className={answer.stale ? 'function-list stale' : 'function-list'} aria-label="Functions found">
-      {answer.data.functions.map((each) => (
-        <li key={each.name}>
-          <p className="function-name" title={each.name}>
-            <b>{shortName(each.name)}</b> <span className="muted">{packageOf(each.name)}</span>
-          </p>
-          <p className="function-services">
-            {each.services.slice(0, SERVICES_SHOWN).map((service) => (
-              <button type="button" key={service} className="chip" title={`${each.name} in ${service}`} onClick={() => open(service, each.name)}>
-                {service}
-              </button>
-            ))}
-            {each.services.length > SERVICES_SHOWN && <span className="muted">and {formatCount(each.services.length - SERVICES_SHOWN)} more services</span>}
-          </p>
-        </li>
-      ))}
-    </ul>
+    <section className={answer.stale ? 'card functions stale' : 'card functions'} aria-label="Functions">
+      <div className="card-head">
+        <h2>Functions</h2>
+        <span className="muted" role="status">
+          {formatCount(answer.data.functions.length)}
+          {answer.data.more && ' and more: type more of the name'}
+        </span>
+      </div>
+      <ul className="function-list" aria-label="Functions found">
+        {answer.data.functions.map((each) => (
+          <li key={each.name}>
+            <p className="function-name" title={each.name}>
+              <b>{shortName(each.name)}</b> <span className="muted">{packageOf(each.name)}</span>
+            </p>
+            <p className="function-services">
+              {each.services.slice(0, SERVICES_SHOWN).map((service) => (
+                <button type="button" key={service} className="chip" title={`${each.name} in ${service}`} onClick={() => open(service, each.name)}>
+                  {service}
+                </button>
+              ))}
+              {each.services.length > SERVICES_SHOWN && <span className="muted">and {formatCount(each.services.length - SERVICES_SHOWN)} more services</span>}
+            </p>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }

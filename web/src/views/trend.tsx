@@ -72,7 +72,7 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
         {answer.data && lines.length === 0 ? (
           <Notice title="No functions here">There are no samples in this range.</Notice>
         ) : (
-          <TimeChart lines={lines} unit={unit} range={query} step={answer.data?.step ?? every} theme={theme} label="Top functions over time" height={260} lit={lit} stacked={stacked} brush={({ start, end }) => update({ from: String(start), until: String(end) })} />
+          <TimeChart lines={lines} unit={unit} range={query} step={answer.data?.step ?? every} theme={theme} label="Top functions over time" height={300} lit={lit} stacked={stacked} brush={({ start, end }) => update({ from: String(start), until: String(end) })} />
         )}
         <ol className="legend column" aria-label="Top functions">
           {lines.map((line, i) =>
