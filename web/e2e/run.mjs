@@ -72,6 +72,32 @@ const tests = {
     await page.keyboard.press('p');
     await page.getByRole('option').first().waitFor();
     assert.ok((await page.getByRole('option').count()) < 60);
+    const { letter, scroll } = await page.evaluate(async () => {
+      const frame = () => new Promise((done) => requestAnimationFrame(done));
+      const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
+      const field = document.activeElement;
+      const list = document.querySelector('.list');
+      const value = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
+      const scrolled = [];
+      let last = await frame();
+      for (let i = 0; i < 90; i++) {
+        list.scrollTop += 97;
+        const now = await frame();
+        scrolled.push(now - last);
+        last = now;
+      }
+      const typed = [];
+      for (const text of ['s', 'se', 'service', 'service 0', 'service 04', 'service 042', '']) {
+        const start = performance.now();
+        value.set.call(field, text);
+        field.dispatchEvent(new Event('input', { bubbles: true }));
+        await frame();
+        typed.push(performance.now() - start);
+      }
+      return { letter: median(typed), scroll: median(scrolled) };
+    });
+    console.log(`      a letter takes ${letter.toFixed(0)} ms to the next frame, a frame while scrolling ${scroll.toFixed(1)} ms`);
+    assert.ok(letter < 100 && scroll < 34, `${letter} ms a letter, ${scroll} ms a frame`);
     await page.keyboard.type('edge gate');
     await page.getByRole('option', { name: 'edge/gateway' }).waitFor();
     await page.keyboard.press('Enter');
@@ -104,7 +130,7 @@ const tests = {
     await page.keyboard.press('g');
     for (const key of ['Home', 'ArrowDown', 'ArrowDown', 'Enter']) await page.keyboard.press(key);
     await page.waitForURL(/focus=/);
-    assert.match(await page.locator('#flame-selection').innerText(), /total .* self /);
+    assert.match(await page.locator('.flame-selection').innerText(), /total .* self /);
     await page.goBack();
     await page.waitForFunction(() => !location.search.includes('focus='));
     return page;

@@ -87,7 +87,7 @@ export function useQuery<T>(label: string, question: string | null, run: Run<T>)
     if (key) cache.delete(key);
     setAttempt((count) => count + 1);
   }, [key]);
-  return { data: state.data, stale: state.key !== key, loading: state.loading, error: state.error, code: state.code, cancelled: state.cancelled, retry };
+  return { data: state.data, stale: state.key !== key && !state.error && !state.cancelled, loading: state.loading, error: state.error, code: state.code, cancelled: state.cancelled, retry };
 }
 
 export function messageOf(error: unknown): string {

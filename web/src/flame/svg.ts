@@ -4,11 +4,14 @@ import { diffBuckets, diffPalette, nameBuckets, palette, type ColorBy, type Them
 import { fillOf, fit, type Look } from './draw';
 import { fullHeight, layout, rectangles, type Orientation } from './layout';
 import type { FlameTree } from './tree';
+import type { Span } from './zoom';
 
 export interface SvgOptions {
   title: string;
   width: number;
   focus: number;
+  /** The part that fills the width, where it is not the focused node's. */
+  span?: Span;
   orientation: Orientation;
   theme: Theme;
   colorBy: ColorBy;
@@ -33,7 +36,7 @@ export function svg(tree: FlameTree, options: SvgOptions): string {
   };
   const height = fullHeight(tree, ROW);
   const view = { width: options.width, height, scroll: 0, rowHeight: ROW, orientation: options.orientation };
-  const shapes = layout(tree, options.focus, view, rectangles());
+  const shapes = layout(tree, options.focus, view, rectangles(), options.span);
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${options.width}" height="${height + TOP}" viewBox="0 0 ${options.width} ${height + TOP}" font-family="system-ui, sans-serif" font-size="11">`,
     `<title>${escape(options.title)}</title>`,

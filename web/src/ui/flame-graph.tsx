@@ -1,7 +1,7 @@
 // The flame graph on two canvases: the bars, and above them what follows the pointer. React knows data, focus and selection; pointer
 // moves, zooming and scrolling draw without it, once a frame.
 
-import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type PointerEvent, type Ref } from 'react';
+import { useCallback, useEffect, useId, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type PointerEvent, type Ref } from 'react';
 import { diffBuckets, diffPalette, nameBuckets, palette, type ColorBy, type Theme } from '../flame/color';
 import { draw, drawOver, type Look } from '../flame/draw';
 import { fullHeight, layout, levelTop, nodeAt, placeOf, rectangles, rows, type Orientation, type Viewport } from '../flame/layout';
@@ -68,6 +68,7 @@ export function FlameGraph(props: Props) {
   const [hovered, setHovered] = useState<{ node: number; x: number; y: number } | null>(null);
   const [selected, setSelected] = useState(-1);
   const [menu, setMenu] = useState<Menu | null>(null);
+  const described = useId();
   const shapes = useMemo(() => rectangles(), []);
   const widths = useMemo(() => new Float32Array(tree.names.length), [tree]);
   const look = useMemo<Omit<Look, 'found' | 'marked'>>(
@@ -280,7 +281,7 @@ export function FlameGraph(props: Props) {
         tabIndex={0}
         role="application"
         aria-label={`${label}. Arrow keys move, Enter zooms, Escape goes back. The table has the same data.`}
-        aria-describedby="flame-selection"
+        aria-describedby={described}
         onScroll={schedule}
         {...drag.handlers}
         onPointerMove={(event) => {
@@ -334,7 +335,7 @@ export function FlameGraph(props: Props) {
         </div>
         <div style={{ height: Math.max(0, height - size.height) }} />
       </div>
-      <p className="sr-only" id="flame-selection" aria-live="polite">
+      <p className="sr-only flame-selection" id={described} aria-live="polite">
         {selected >= 0 && selected < tree.x.length ? describeNode(tree, selected, unit) : ''}
       </p>
       {hovered && hovered.node < tree.x.length && <Tooltip tree={tree} node={hovered.node} unit={unit} x={hovered.x} y={hovered.y} />}

@@ -12,6 +12,7 @@ import { functions, heaviestNode, sortRows } from '../flame/functions';
 import { search as searchTree } from '../flame/search';
 import { svg } from '../flame/svg';
 import { callSite, findKey, isEmpty, nodeCount, nodeKey, pathOf, type FlameTree } from '../flame/tree';
+import { parseSpan, spanOf } from '../flame/zoom';
 import { ExportMenu, type ExportItem } from '../ui/export-menu';
 import { FlameGraph, type FlameHandle } from '../ui/flame-graph';
 import { FunctionTable } from '../ui/function-table';
@@ -29,6 +30,8 @@ interface Props {
   /** What exported files are called by. */
   name: string;
   stale: boolean;
+  /** One of two on the page: the key for searching is the other's. */
+  second?: boolean;
   /** The pprof of these data, where there is one. */
   pprof?: () => Promise<void>;
   onCallSite?: (path: string[]) => void;
@@ -43,7 +46,7 @@ const PANES: { value: Pane; text: string; title: string }[] = [
   { value: 'sandwich', text: 'Sandwich', title: 'Callers and callees of one function' },
 ];
 
-export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, onCallSite, trend }: Props) {
+export function Analysis({ tree: whole, unit, theme, title, name, stale, second = false, pprof, onCallSite, trend }: Props) {
   const { state, update, notify } = usePage();
   const recursive = useMemo(() => hasRecursion(whole), [whole]);
   const tree = useMemo(() => (state.collapse && recursive ? collapseRecursion(whole) : whole), [whole, state.collapse, recursive]);
@@ -67,9 +70,9 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, 
     { text: 'PNG', note: 'what is shown', run: () => savePng(flame.current?.canvas() ?? null, `${name}.png`) },
     {
       text: 'SVG',
-      note: 'whole graph',
+      note: 'all levels',
       run: () =>
-        save(`${name}.svg`, svg(tree, { title, width: 1200, focus: zoom, orientation: state.orientation, theme, colorBy: state.color, found: found?.names ?? null, describe: (node) => describeNode(tree, node, unit) }), 'image/svg+xml'),
+        save(`${name}.svg`, svg(tree, { title, width: 1200, focus: zoom, span: parseSpan(state.part, spanOf(tree, 0)) ?? undefined, orientation: state.orientation, theme, colorBy: state.color, found: found?.names ?? null, describe: (node) => describeNode(tree, node, unit) }), 'image/svg+xml'),
     },
     { text: 'Folded stacks', note: 'text', run: () => save(`${name}.folded`, folded(tree), 'text/plain') },
     ...(pprof ? [{ text: 'pprof', note: 'gzipped', run: pprof }] : []),
@@ -97,10 +100,10 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, 
         <div className="search">
           <Icon name="search" />
           <input
-            id="search"
+            id={second ? undefined : 'search'}
             type="search"
             aria-label="Find functions"
-            aria-keyshortcuts="/"
+            aria-keyshortcuts={second ? undefined : '/'}
             placeholder="Find functions"
             spellCheck={false}
             value={state.search}
@@ -118,7 +121,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, pprof, 
               <span className="sr-only"> in {formatCount(found.nodes)} places</span>
             </span>
           ) : (
-            <kbd>/</kbd>
+            !second && <kbd>/</kbd>
           )}
         </div>
         <span className="spacer" />

@@ -96,7 +96,7 @@ function Twin({ query, name, title, theme }: { query: Query; name: string; title
     <div className="twin">
       <h2>{title}</h2>
       <GraphState query={graph}>
-        {graph.data && (isEmpty(graph.data) ? <Notice title="No profiles">This side has none in its range.</Notice> : <Analysis tree={graph.data} unit={parseType(state.type).unit} theme={theme} title={`${state.service} · ${title}`} name={file} stale={graph.stale} pprof={() => savePprof(file, query, {}, state.tenant)} />)}
+        {graph.data && (isEmpty(graph.data) ? <Notice title="No profiles">This side has none in its range.</Notice> : <Analysis tree={graph.data} unit={parseType(state.type).unit} theme={theme} title={`${state.service} · ${title}`} name={file} stale={graph.stale} second={title === 'Comparison'} pprof={() => savePprof(file, query, {}, state.tenant)} />)}
       </GraphState>
     </div>
   );

@@ -11,7 +11,7 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
       ['t', 'Choose a profile type'],
       ['l', 'Filter by labels'],
       ['r', 'Choose a range of time'],
-      ['1 2 3', 'Views'],
+      ['1 … 6', 'Views'],
       ['g', 'Go to the flame graph'],
       ['y', 'Copy the link'],
       ['u', 'Upload files'],
@@ -27,8 +27,12 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
       ['Arrows', 'Move between blocks'],
       ['Enter', 'Focus the block'],
       ['Backspace', 'Focus its parent'],
+      ['+ −', 'Zoom in, out'],
+      ['Shift ← →', 'Move the picture'],
       ['Esc', 'Whole graph'],
       ['s', 'Callers and callees'],
+      ['Shift F10', 'Menu of the block'],
+      ['Ctrl wheel', 'Zoom; drag to move'],
     ],
   },
   {
@@ -38,6 +42,10 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
       ['Enter', 'Mark its blocks'],
       ['s', 'Callers and callees'],
     ],
+  },
+  {
+    group: 'Heatmap',
+    keys: [['Arrows', 'From cell to cell'], ['Esc', 'No cell']],
   },
   {
     group: 'Chart',
