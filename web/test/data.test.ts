@@ -14,6 +14,10 @@ describe('units', () => {
     [90e9, 'nanoseconds', '90 s'],
     [1_500, 'nanoseconds', '1.5 µs'],
     [7.2e12, 'nanoseconds', '2 h'],
+    [39_700_000, 'microseconds', '39.7 s'],
+    [4, 'ms', '4 ms'],
+    [12, 'samples', '12'],
+    [7, 'sheep', '7 sheep'],
     [3_250_000, 'bytes', '3.1 MiB'],
     [12_400, 'count', '12.4k'],
     [0, 'bytes', '0 B'],
@@ -102,6 +106,7 @@ describe('types', () => {
   it('start with CPU', () => expect(preferredType(['memory:x:y:z:', 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'])).toMatch(/^process_cpu/));
   it('become rates where they add up', () => {
     expect(seriesValue(parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds'), 30e9, 15)).toEqual({ value: 2, unit: 'cores' });
+    expect(seriesValue(parseType('block:delay:nanoseconds:contentions:count'), 3e9, 15)).toEqual({ value: 0.2, unit: 's/s' });
     expect(isGauge(parseType('memory:inuse_space:bytes:space:bytes'))).toBe(true);
   });
 });

@@ -46,9 +46,13 @@ export function isGauge(type: ProfileType): boolean {
   return /^(inuse_|goroutine|live)/.test(type.sampleType);
 }
 
+/** A second in these units. */
+const SECOND: Record<string, number> = { nanoseconds: 1e9, microseconds: 1e6, milliseconds: 1e3, seconds: 1 };
+
 /** What a bucket of `step` seconds shows: a rate for what adds up, the value for what is a state. */
 export function seriesValue(type: ProfileType, value: number, step: number): { value: number; unit: string } {
   if (isGauge(type)) return { value, unit: type.unit };
-  if (type.unit === 'nanoseconds') return { value: value / 1e9 / step, unit: 'cores' };
+  const second = SECOND[type.unit];
+  if (second) return { value: value / second / step, unit: /cpu/.test(type.sampleType) ? 'cores' : 's/s' };
   return { value: value / step, unit: type.unit === 'bytes' ? 'bytes/s' : `${type.unit === 'count' ? '' : type.unit}/s` };
 }

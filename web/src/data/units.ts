@@ -1,20 +1,26 @@
 // Numbers as people read them.
 
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+/** Units of time, as profilers write them. */
+const NANOSECONDS: Record<string, number> = { nanoseconds: 1, nanosecond: 1, ns: 1, microseconds: 1e3, microsecond: 1e3, us: 1e3, µs: 1e3, milliseconds: 1e6, millisecond: 1e6, ms: 1e6, seconds: 1e9, second: 1e9, s: 1e9 };
 const DECIMAL = ['', 'k', 'M', 'G', 'T', 'P'];
 
 /** Value of a unit of a profile type: `1.24 s`, `3.1 MiB`, `12.4k`. */
 export function formatValue(value: number, unit: string): string {
+  const time = NANOSECONDS[unit];
+  if (time) return formatNanoseconds(value * time);
   switch (unit) {
-    case 'nanoseconds':
-      return formatNanoseconds(value);
     case 'bytes':
       return scaled(value, 1024, BINARY, ' ');
     case 'cores':
       return value === 0 ? '0' : value < 0.095 ? `${digits(value * 1000)}m cores` : `${digits(value)} cores`;
+    case 's/s':
+      return value !== 0 && Math.abs(value) < 0.095 ? `${digits(value * 1000)} ms/s` : `${digits(value)} s/s`;
     case 'bytes/s':
       return scaled(value, 1024, BINARY, ' ') + '/s';
     case 'count':
+    case 'samples':
+    case 'objects':
     case '':
       return scaled(value, 1000, DECIMAL, '');
     default:
