@@ -9,6 +9,8 @@ use flamelake_querier::AdHocPprof;
 
 use crate::commands::{Format, unpack};
 
+/// Samples a second of a JFR file's CPU events: what `/ingest` takes where nobody says another rate. They are told in nanoseconds.
+const JFR_RATE: u32 = 100;
 /// Of a file once it is unpacked.
 const UNPACKED_BYTES_MAX: u64 = 256 << 20;
 
@@ -38,7 +40,8 @@ fn read(format: &str, plain: Bytes) -> Result<Vec<AdHocPprof>, String> {
         max_profile_stacktrace_samples: 0,
         ..Limits::default()
     };
-    let query = format!("name=adhoc.cpu&format={format}&sampleRate=0&from=1&until=2");
+    let rate = if format == "jfr" { JFR_RATE } else { 0 };
+    let query = format!("name=adhoc.cpu&format={format}&sampleRate={rate}&from=1&until=2");
     let series = read_body(&query, "application/octet-stream", &plain, &limits, 1_000_000_000)?;
     let name = |series: &PushSeries| {
         let own = series.labels.iter().find(|(name, _)| name == "__name__");
