@@ -183,6 +183,13 @@ const tests = {
     const page = await open(`${SHOP}&pane=sandwich&func=encoding%2Fjson.Marshal`);
     await page.getByText('Callers of').waitFor();
     assert.equal(await page.locator('.half').count(), 2);
+    // A block of the callees is focused, in the address too.
+    const box = await page.locator('.half canvas').nth(2).boundingBox();
+    await page.mouse.click(box.x + 20, box.y + 28);
+    await page.waitForURL(/below=/);
+    await page.reload();
+    await page.getByText('Callees of').waitFor();
+    await page.waitForURL(/below=/);
     return page;
   },
 
@@ -264,6 +271,7 @@ const tests = {
     await page.keyboard.press('ArrowRight');
     await page.getByText('of the chosen cell').waitFor();
     assert.ok((await page.locator('.exemplars tbody tr').count()) < all);
+    assert.match(state(page).get('cell'), /^\d{13}\.\d+$/);
     await page.locator('.exemplars .link').first().click();
     await page.waitForURL(/profile=/);
     await drawn(page);
@@ -584,8 +592,21 @@ const tests = {
       assert.ok(head.y > 120, `${query}: the table is at ${head.y}`);
       await page.context().close();
     }
-    const page = await open(SHOP, { viewport: { width: 360, height: 740 } });
+    const page = await open(SHOP, { viewport: { width: 360, height: 740 }, hasTouch: true });
     await drawn(page);
+    // Two fingers zoom, as a hand does it.
+    const box = await graph(page).boundingBox();
+    const touch = await page.context().newCDPSession(page);
+    const fingers = (type, apart) => touch.send('Input.dispatchTouchEvent', { type, touchPoints: apart === null ? [] : [-1, 1].map((side, id) => ({ id, x: box.x + box.width / 2 + side * apart, y: box.y + 60 })) });
+    await page.evaluate((top) => scrollBy(0, top), box.y - 300);
+    box.y = 300;
+    await fingers('touchStart', 20);
+    for (const apart of [30, 45, 60, 80]) await fingers('touchMove', apart);
+    await fingers('touchEnd', null);
+    await page.waitForURL(/part=/);
+    const [from, to] = state(page).get('part').split('-').map(Number);
+    assert.ok(to - from < 0.5, `${from} to ${to}`);
+    await page.evaluate(() => scrollTo(0, 0));
     await page.getByRole('button', { name: 'View: Explore' }).click();
     await page.getByRole('button', { name: 'Files', exact: true }).click();
     await page.waitForURL(/view=files/);

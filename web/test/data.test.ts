@@ -88,7 +88,7 @@ describe('links', () => {
   it('of the defaults are empty', () => expect(format(DEFAULTS)).toBe(''));
   it('read back to the same state', () => {
     const state = {
-      ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', part: '0.25-0.5', trace: 'ab', by: 'total' as const, top: 20, find: 'a b', file: 'x-1', against: 'y-2', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'change' as const,
+      ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', part: '0.25-0.5', trace: 'ab', cell: '1800000000000.12', above: '2.x', below: '3.y', by: 'total' as const, top: 20, find: 'a b', file: 'x-1', against: 'y-2', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'change' as const,
       left: { filter: 'v="1"', from: 'now-2h', until: 'now-1h' }, right: { filter: 'v="2"', from: '', until: '' },
     };
     expect(parse(format(state))).toEqual(state);

@@ -4,7 +4,7 @@ import { fileName } from '../src/data/share';
 import { tenantProblem } from '../src/data/auth';
 import { base64, detect, inflate, serviceOf } from '../src/data/upload';
 import { parseType } from '../src/data/types';
-import { exemplarsOf, nextCell } from '../src/ui/heat-grid';
+import { exemplarsOf, findCell, nextCell } from '../src/ui/heat-grid';
 import { stack, table } from '../src/ui/time-chart';
 import { sideRange } from '../src/views/compare';
 import { nameOf } from '../src/views/files';
@@ -83,6 +83,7 @@ describe('a heatmap', () => {
     [{ slot: 1, row: 1 }, 'ArrowRight', { slot: 1, row: 1 }],
     [{ slot: 1, row: 1 }, 'ArrowLeft', { slot: 0, row: 0 }],
   ])('from %j by %s to %j', (from, key, to) => expect(nextCell(slots, from, key)).toEqual(to));
+  it.each([['1.1', { slot: 1, row: 1 }], ['1.0', null], ['9.1', null], ['', null], ['x', null]])('finds the cell of a link: %s', (text, wanted) => expect(findCell(slots, text)).toEqual(wanted));
   it('of nothing has no cell', () => expect(nextCell([], null, 'ArrowUp')).toBeNull());
   it('is opened by ids from anywhere', () => {
     expect(idsIn('trace=0AF7651916CD43DD8448EB211C80319C span b7ad6b7169203331, b7ad6b7169203331')).toEqual({ spans: ['b7ad6b7169203331'], traces: ['0af7651916cd43dd8448eb211c80319c'] });

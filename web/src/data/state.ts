@@ -14,6 +14,11 @@ export interface Page {
   notify: (message: string) => void;
 }
 
+/** What goes when something else changes: what was zoomed to by hand is a part of what is focused, a sandwich's blocks are of its function. */
+function impliedBy(patch: Partial<State>): Partial<State> {
+  return { ...('focus' in patch ? { part: '' } : {}), ...('func' in patch ? { above: '', below: '' } : {}), ...('view' in patch || 'type' in patch || 'filter' in patch ? { cell: '' } : {}) };
+}
+
 export function useUrlState(): [State, Update] {
   const [state, setState] = useState(() => parse(location.search));
   useEffect(() => {
@@ -24,8 +29,7 @@ export function useUrlState(): [State, Update] {
   const update = useCallback<Update>((patch, how = 'push') => {
     setState(() => {
       // The address is the truth: two changes in one event both count.
-      // What was zoomed to by hand is a part of what is focused.
-      const next = { ...parse(location.search), ...('focus' in patch ? { part: '' } : {}), ...patch };
+      const next = { ...parse(location.search), ...impliedBy(patch), ...patch };
       const link = `${location.pathname}${format(next)}`;
       if (link !== location.pathname + location.search) history[how === 'push' ? 'pushState' : 'replaceState'](null, '', link);
       return next;

@@ -31,8 +31,10 @@ export interface State {
   focus: string;
   /** The part of the graph that a person zoomed to by hand. */
   part: string;
-  /** Function of the sandwich. */
+  /** Function of the sandwich, and the blocks that are focused among its callers and callees. */
   func: string;
+  above: string;
+  below: string;
   sort: SortKey;
   ascending: boolean;
   nodes: number;
@@ -40,6 +42,8 @@ export interface State {
   profile: string;
   span: string;
   trace: string;
+  /** A cell of a heatmap: the time of its column and its row. */
+  cell: string;
   /** Functions over time: whose value, how drawn, how many. */
   by: 'self' | 'total';
   shape: 'area' | 'lines';
@@ -74,12 +78,15 @@ export const DEFAULTS: State = {
   focus: '',
   part: '',
   func: '',
+  above: '',
+  below: '',
   sort: 'self',
   ascending: false,
   nodes: 16384,
   profile: '',
   span: '',
   trace: '',
+  cell: '',
   by: 'self',
   shape: 'area',
   top: 10,
@@ -109,7 +116,7 @@ export const TOPS = [5, 10, 20, 40];
 const NUMBERS: Partial<Record<keyof State, readonly number[]>> = { nodes: NODES, top: TOPS };
 
 /** What is said about the data of one service: gone when another one is chosen. */
-export const OF_SERVICE: Partial<State> = { type: '', filter: '', group: '', focus: '', func: '', profile: '', span: '', trace: '' };
+export const OF_SERVICE: Partial<State> = { type: '', filter: '', group: '', focus: '', func: '', profile: '', span: '', trace: '', cell: '' };
 
 export function parse(query: string): State {
   const params = new URLSearchParams(query);

@@ -28,6 +28,13 @@ export function exemplarsOf(slots: HeatSlot[], cell: Cell | null): Exemplar[] {
   return all.sort((a, b) => b.value - a.value);
 }
 
+/** The cell of a link, `time.row`; null where these data have none there. */
+export function findCell(slots: HeatSlot[], text: string): Cell | null {
+  const [time, row] = text.split('.').map(Number);
+  const slot = text ? slots.findIndex((each) => each.time === time) : -1;
+  return slot >= 0 && slots[slot].counts[row] ? { slot, row } : null;
+}
+
 /** The cell with dots in it that lies in a direction; the same one where there is none. Without a cell, the largest dot's. */
 export function nextCell(slots: HeatSlot[], cell: Cell | null, key: string): Cell | null {
   const rows = slots[0]?.counts.length ?? 0;

@@ -1,6 +1,6 @@
 // A flame graph with its tools: search, panes, table, sandwich, export. Used by every view that has a tree.
 
-import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { useCallback, useDeferredValue, useMemo, useRef, type ReactNode } from 'react';
 import { save } from '../data/share';
 import { usePage } from '../data/state';
 import { formatCount, formatShare, formatValue } from '../data/units';
@@ -274,21 +274,23 @@ function Sandwich({ func, tree, ...rest }: SandwichProps) {
   if (!above || !below) return <p className="nothing">{func} is not in these data. Choose a function in the table.</p>;
   return (
     <div className="pane sandwich">
-      <Half title="Callers" of={tree.names[at]} tree={above} {...rest} orientation="flame" />
-      <Half title="Callees" of={tree.names[at]} tree={below} {...rest} orientation="icicle" />
+      <Half title="Callers" of={tree.names[at]} tree={above} {...rest} orientation="flame" focus="above" />
+      <Half title="Callees" of={tree.names[at]} tree={below} {...rest} orientation="icicle" focus="below" />
     </div>
   );
 }
 
-function Half({ title, of, tree, ...rest }: Omit<SandwichProps, 'func'> & { title: string; of: string }) {
-  const [zoom, setZoom] = useState(0);
-  useEffect(() => setZoom(0), [tree]);
+function Half({ title, of, tree, focus, ...rest }: Omit<SandwichProps, 'func'> & { title: string; of: string; focus: 'above' | 'below' }) {
+  const { state, update } = usePage();
+  const key = state[focus];
+  const zoom = useMemo(() => (key ? Math.max(0, findKey(tree, key)) : 0), [tree, key]);
+  const setZoom = useCallback((node: number) => update({ [focus]: node > 0 ? nodeKey(tree, node) : '' }), [tree, focus, update]);
   return (
     <div className="half">
       <p className="half-title">
         {title} of <b>{of}</b>
       </p>
-      <FlameGraph {...rest} tree={tree} label={`${title} of ${of}`} zoom={zoom < nodeCount(tree) ? zoom : 0} setZoom={setZoom} marked={-1} />
+      <FlameGraph {...rest} tree={tree} label={`${title} of ${of}`} zoom={zoom} setZoom={setZoom} marked={-1} />
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // How values are spread: a heatmap of profiles, and the exemplars in it, each of which opens alone.
 
-import { useEffect, useMemo, useState } from 'react';
+import { useCallback, useMemo } from 'react';
 import { heatmap, type Exemplar, type HeatSlot, type Query } from '../data/api';
 import { selector } from '../data/selector';
 import { usePage } from '../data/state';
@@ -9,7 +9,7 @@ import { parseType, typeLabel } from '../data/types';
 import { useQuery, type QueryState } from '../data/use-query';
 import { formatCount, formatValue } from '../data/units';
 import type { Theme } from '../flame/color';
-import { exemplarsOf, HeatGrid, type Cell } from '../ui/heat-grid';
+import { exemplarsOf, findCell, HeatGrid, type Cell } from '../ui/heat-grid';
 import { Notice } from '../ui/notice';
 import { GraphState } from './explore';
 
@@ -30,17 +30,17 @@ export interface Heat {
 
 /** The heatmap of what is looked at. */
 export function useHeat(spans: boolean): Heat {
-  const { state, now } = usePage();
+  const { state, update, now } = usePage();
   const range = useMemo(() => resolve(state, now), [state.from, state.until, now]);
   const query: Query = { ...range, type: state.type, selector: selector(state.service, state.filter) };
   const every = step(range, COLUMNS);
   const answer = useQuery('the heatmap', state.type ? `heat|${state.tenant}|${query.type}|${query.selector}|${query.start}|${query.end}|${every}|${spans}` : null, (signal, progress) =>
     heatmap(query, every, spans, { tenant: state.tenant, signal, progress }),
   );
-  const [cell, setCell] = useState<Cell | null>(null);
-  useEffect(() => setCell(null), [answer.data]);
-  const slots = answer.data ?? [];
-  const exemplars = useMemo(() => exemplarsOf(slots, cell), [answer.data, cell]);
+  const slots = useMemo(() => answer.data ?? [], [answer.data]);
+  const cell = useMemo(() => findCell(slots, state.cell), [slots, state.cell]);
+  const setCell = useCallback((next: Cell | null) => update({ cell: next ? `${slots[next.slot].time}.${next.row}` : '' }, 'replace'), [slots, update]);
+  const exemplars = useMemo(() => exemplarsOf(slots, cell), [slots, cell]);
   return { answer, query, every, slots, cell, setCell, exemplars };
 }
 
