@@ -2,6 +2,7 @@
 
 mod answer;
 mod heatmap;
+mod function_series;
 mod question;
 
 use flamelake_model::{Labels, ProfileType, StatusError};

@@ -6,6 +6,10 @@ use std::collections::BTreeSet;
 use flamelake_api::flamelake::{ingester, query};
 use flamelake_api::roles::{IngesterQuery, Watermark};
 use flamelake_api::{AnswerAssembler, answer_chunks};
+use flamelake_model::function_series::{
+    FunctionMatch, FunctionPoint, FunctionRegex, FunctionSeries, FunctionSeriesQuery, FunctionTotals,
+    PartialFunctionSeries, TotalPoint,
+};
 use flamelake_model::heatmap::{Dot, DotKey, DotKind, HeatmapDots, HeatmapQuery};
 use flamelake_model::query::{
     ExemplarKind, GoPgo, PartialAnswer, PartialExemplar, PartialPoint, PartialQuery, PartialResult, PartialTimeSeries,
@@ -33,6 +37,16 @@ fn filter() -> SampleFilter {
     }
 }
 
+fn functions(functions: FunctionMatch) -> PartialQuery {
+    PartialQuery::FunctionSeries(FunctionSeriesQuery {
+        selection: selection(),
+        filter: filter(),
+        functions,
+        group_by: vec!["pod".to_owned()],
+        step_ms: 15_000,
+    })
+}
+
 fn questions() -> Vec<PartialQuery> {
     vec![
         PartialQuery::LabelNames(Selection { profile_type: None, ..selection() }),
@@ -52,6 +66,10 @@ fn questions() -> Vec<PartialQuery> {
             step_ms: 15_000,
             exemplars: ExemplarKind::Individual,
         }),
+        functions(FunctionMatch::All),
+        functions(FunctionMatch::Names(BTreeSet::new())),
+        functions(FunctionMatch::Names(BTreeSet::from(["a.b".to_owned(), "main".to_owned()]))),
+        functions(FunctionMatch::Regex(FunctionRegex::new("a|b.*").unwrap())),
         PartialQuery::Heatmap(HeatmapQuery {
             selection: selection(),
             group_by: vec!["pod".to_owned()],
@@ -102,10 +120,40 @@ fn results() -> Vec<PartialResult> {
         PartialResult::Pprof((0..3_000_000u32).map(|at| at as u8).collect()),
         PartialResult::Pprof(Vec::new()),
         PartialResult::TimeSeries(vec![series]),
+        PartialResult::FunctionSeries(function_series()),
         PartialResult::Heatmap(vec![dots(true), dots(false)]),
         PartialResult::TimeSpan(None),
         PartialResult::TimeSpan(Some(TimeSpan { min: TimestampNs(-1), max: TimestampNs(1) })),
     ]
+}
+
+fn function_series() -> FunctionSeries {
+    let point = |(at, self_value, total)| FunctionPoint { timestamp: TimestampMs(at), self_value, total };
+    let group = vec![None, Some("p".to_owned())];
+    let points = [(i64::MIN, 1, i64::MIN), (-1, 0, 3), (i64::MAX, 2, 2)].map(point).to_vec();
+    let total = |point: &FunctionPoint| TotalPoint { timestamp: point.timestamp, value: point.total };
+    FunctionSeries {
+        totals: vec![FunctionTotals { group: group.clone(), points: points.iter().map(total).collect() }],
+        functions: vec![PartialFunctionSeries { group, function: "main".to_owned(), points }],
+    }
+}
+
+#[test]
+fn columns_of_functions_must_fit_each_other() {
+    use query::v1::partial_result;
+    let good = partial_result::FunctionSeries::from(function_series());
+    let changes: [fn(&mut partial_result::FunctionSeries); 5] = [
+        |series| series.functions[0].self_values.truncate(1),
+        |series| series.functions[0].totals.push(1),
+        |series| series.functions[0].timestamps_ms[1] = 0,
+        |series| series.totals[0].totals.truncate(1),
+        |series| series.totals[0] = query::v1::FunctionPoints::default(),
+    ];
+    for change in changes {
+        let mut series = good.clone();
+        change(&mut series);
+        assert_eq!(FunctionSeries::try_from(series).unwrap_err().code, ErrorCode::Internal);
+    }
 }
 
 fn dots(profiles: bool) -> HeatmapDots {

@@ -1,7 +1,7 @@
 //! Promise P2 and P8: the same profiles, cut into head and blocks in random ways, over flushes, restarts and retries, give the same
 //! answers as a plain sum over what was pushed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,10 @@ use flamelake_block::reader::BlockReader;
 use flamelake_catalog::{CatalogConfig, CatalogStore};
 use flamelake_ingester::{Ingester, IngesterConfig, IngesterDeps, NoRing};
 use flamelake_journal::{JournalConfig, JournalError, LogStore, open_log_store};
-use flamelake_model::query::{ExemplarKind, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery};
+use flamelake_model::query::{
+    ExemplarKind, FunctionMatch, FunctionPoint, FunctionSeries, FunctionSeriesQuery, PartialQuery, PartialResult,
+    SampleFilter, Selection, TimeSeriesQuery,
+};
 use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
 use flamelake_model::{ProfileType, TenantId, TimeRange, TimestampMs};
@@ -191,6 +194,38 @@ async fn check(world: &World, pushed: &[Frame]) {
         sum += series.iter().flat_map(|series| &series.points).map(|point| point.sum).sum::<i64>();
     }
     assert_eq!(sum, want.total());
+    check_functions(world, &want).await;
+}
+
+/// Each part lists its functions; all parts together sum them as the tree does.
+async fn check_functions(world: &World, want: &Tree) {
+    let query = PartialQuery::FunctionSeries(FunctionSeriesQuery {
+        selection: selection(),
+        filter: SampleFilter::default(),
+        functions: FunctionMatch::All,
+        group_by: Vec::new(),
+        step_ms: 60_000,
+    });
+    let mut all = FunctionSeries::default();
+    for part in world.ask(&query).await {
+        let PartialResult::FunctionSeries(part) = part else { panic!("functions") };
+        all.merge(part);
+    }
+    let mut functions: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for (stack, value) in want.stacks() {
+        let names: Vec<&str> = stack.split(';').collect();
+        for name in names.iter().collect::<BTreeSet<_>>() {
+            functions.entry((*name).to_owned()).or_default().1 += value;
+        }
+        functions.entry(names[names.len() - 1].to_owned()).or_default().0 += value;
+    }
+    let sums = all.functions.iter().map(|series| {
+        let sum = |of: fn(&FunctionPoint) -> i64| series.points.iter().map(of).sum::<i64>();
+        (series.function.clone(), (sum(|point| point.self_value), sum(|point| point.total)))
+    });
+    assert_eq!(sums.collect::<BTreeMap<_, _>>(), functions);
+    let total: i64 = all.totals.iter().flat_map(|totals| &totals.points).map(|point| point.value).sum();
+    assert_eq!(total, want.total());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+pub use crate::function_series::{
+    FunctionMatch, FunctionPoint, FunctionSeries, FunctionSeriesQuery, FunctionTotals, PartialFunctionSeries,
+};
 use crate::heatmap::{HeatmapDots, HeatmapQuery};
 use crate::selector::Selector;
 use crate::tree::Tree;
@@ -78,11 +81,16 @@ pub struct TimeSeriesQuery {
 impl TimeSeriesQuery {
     /// The last point of the grid `start, start+step, …` that is not after `end`; profiles after it are in no bucket.
     pub fn last_point(&self) -> TimestampMs {
-        let (start, end) = (self.selection.range.start().0, self.selection.range.end().0);
-        let step = i128::from(self.step_ms.max(1));
-        let last = i128::from(start) + (i128::from(end) - i128::from(start)) / step * step;
-        TimestampMs(i64::try_from(last).unwrap_or(end))
+        last_point(self.selection.range, self.step_ms)
     }
+}
+
+/// The last point of the grid over a range.
+pub(crate) fn last_point(range: TimeRange, step_ms: i64) -> TimestampMs {
+    let (start, end) = (range.start().0, range.end().0);
+    let step = i128::from(step_ms.max(1));
+    let last = i128::from(start) + (i128::from(end) - i128::from(start)) / step * step;
+    TimestampMs(i64::try_from(last).unwrap_or(end))
 }
 
 /// One question to a source of profiles.
@@ -122,6 +130,8 @@ pub enum PartialQuery {
     },
     /// Totals over time.
     TimeSeries(TimeSeriesQuery),
+    /// Totals by function over time.
+    FunctionSeries(FunctionSeriesQuery),
     /// Profiles or spans by time and value.
     Heatmap(HeatmapQuery),
     /// First and last profile; the selection is looked at as coarsely as is cheap.
@@ -139,6 +149,7 @@ impl PartialQuery {
             | Self::Pprof { selection, .. }
             | Self::TimeSpan(selection) => selection,
             Self::TimeSeries(query) => &query.selection,
+            Self::FunctionSeries(query) => &query.selection,
             Self::Heatmap(query) => &query.selection,
         }
     }
@@ -148,6 +159,10 @@ impl PartialQuery {
     pub fn rows(&self) -> (TimestampNs, TimestampNs) {
         match self {
             Self::TimeSeries(query) => {
+                let start = query.selection.range.start().0.saturating_sub(query.step_ms);
+                (TimestampMs(start).to_ns(), query.last_point().to_ns())
+            }
+            Self::FunctionSeries(query) => {
                 let start = query.selection.range.start().0.saturating_sub(query.step_ms);
                 (TimestampMs(start).to_ns(), query.last_point().to_ns())
             }
@@ -234,6 +249,8 @@ pub enum PartialResult {
     Pprof(Vec<u8>),
     /// To `TimeSeries`, sorted by group.
     TimeSeries(Vec<PartialTimeSeries>),
+    /// To `FunctionSeries`.
+    FunctionSeries(FunctionSeries),
     /// To `Heatmap`, sorted by group.
     Heatmap(Vec<HeatmapDots>),
     /// To `TimeSpan`; `None` when there are no profiles.
@@ -249,6 +266,7 @@ impl PartialResult {
             PartialQuery::Tree { .. } => Self::Tree(Tree::default()),
             PartialQuery::Pprof { .. } => Self::Pprof(Vec::new()),
             PartialQuery::TimeSeries(_) => Self::TimeSeries(Vec::new()),
+            PartialQuery::FunctionSeries(_) => Self::FunctionSeries(FunctionSeries::default()),
             PartialQuery::Heatmap(_) => Self::Heatmap(Vec::new()),
             PartialQuery::TimeSpan(_) => Self::TimeSpan(None),
         }

@@ -139,7 +139,7 @@ async fn render(
     };
     let both =
         async { futures::try_join!(querier.flamegraph(&caller, &stacktraces), querier.series(&caller, &series)) };
-    let (graph, points) = querier.run(&caller, "render", both).await?;
+    let (graph, points) = Box::pin(querier.run(&caller, "render", both)).await?;
     let set_aside = joined(graph.set_aside, points.set_aside);
     let (graph, points) = (graph.value, points.value);
     let document = move || {

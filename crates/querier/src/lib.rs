@@ -19,6 +19,8 @@ mod merge;
 mod render;
 mod series;
 mod heatmap;
+#[allow(dead_code, reason = "the routes that ask come next")]
+mod functions;
 mod labels;
 mod about;
 mod settings;

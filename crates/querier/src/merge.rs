@@ -1,6 +1,7 @@
 //! Parts of an answer to the whole: exact sums, in any order; and the way off the async threads for what takes milliseconds.
 
 use flamelake_model::StatusError;
+use flamelake_model::function_series::FUNCTION_POINTS_MAX;
 use flamelake_model::heatmap::{DOTS_MAX, count_dots, merge_heatmaps};
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, TimeSpan};
 use flamelake_model::time_series::{count_exemplars, merge_time_series};
@@ -52,6 +53,10 @@ impl Sum {
                 *all = merge_time_series([std::mem::take(all), part]);
                 check_dots("profiles to choose exemplars from", count_exemplars(all))?;
             }
+            (Self::Plain(PartialResult::FunctionSeries(all)), PartialResult::FunctionSeries(part)) => {
+                all.merge(part);
+                check_function_points(all.count_points())?;
+            }
             (Self::Plain(PartialResult::Heatmap(all)), PartialResult::Heatmap(part)) => {
                 *all = merge_heatmaps([std::mem::take(all), part]);
                 check_dots("dots", count_dots(all))?;
@@ -83,6 +88,16 @@ fn check_dots(what: &str, count: usize) -> Result<(), StatusError> {
     }
     Err(StatusError::resource_exhausted(format!(
         "the answer has more than {DOTS_MAX} {what}: add matchers or shorten the range"
+    )))
+}
+
+fn check_function_points(count: usize) -> Result<(), StatusError> {
+    if count <= FUNCTION_POINTS_MAX {
+        return Ok(());
+    }
+    Err(StatusError::resource_exhausted(format!(
+        "the answer has more than {FUNCTION_POINTS_MAX} points of functions: use a larger step, a shorter range, fewer functions or \
+         group-by labels, or a narrower selector"
     )))
 }
 

@@ -367,7 +367,11 @@ impl Querier {
         Ok(Answer { value, set_aside })
     }
 
-    async fn ask(&self, caller: &Caller, query: PartialQuery) -> Result<(PartialResult, Vec<String>), StatusError> {
+    pub(crate) async fn ask(
+        &self,
+        caller: &Caller,
+        query: PartialQuery,
+    ) -> Result<(PartialResult, Vec<String>), StatusError> {
         let answer = self.shared.fan_out.ask(&caller.tenants, &query).await?;
         Ok((answer.result, answer.stats.set_aside))
     }
@@ -384,12 +388,12 @@ impl Querier {
         self.checker(&limits).labels(start, end, matchers, before_matchers)
     }
 
-    fn limits(&self, caller: &Caller) -> QueryLimits {
+    pub(crate) fn limits(&self, caller: &Caller) -> QueryLimits {
         let of = |tenant| QueryLimits::of(&self.shared.limits.for_tenant(tenant));
         caller.tenants.iter().map(of).fold(QueryLimits::none(), QueryLimits::and)
     }
 
-    fn checker<'a>(&self, limits: &'a QueryLimits) -> Checker<'a> {
+    pub(crate) fn checker<'a>(&self, limits: &'a QueryLimits) -> Checker<'a> {
         Checker { limits, now: self.now() }
     }
 
@@ -399,6 +403,6 @@ impl Querier {
     }
 }
 
-fn mismatch() -> StatusError {
+pub(crate) fn mismatch() -> StatusError {
     StatusError::from_coded(&QuerierError::Mismatch)
 }

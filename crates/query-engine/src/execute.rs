@@ -3,7 +3,7 @@
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, Selection, TimeSpan};
 
 use crate::select::SeriesFilter;
-use crate::{ProfileSource, SourceError, heatmap, labels, pprof, time_series, tree};
+use crate::{ProfileSource, SourceError, function_series, heatmap, labels, pprof, time_series, tree};
 
 /// Answers a question from one source. Dropping the future cancels it at its next pause or read.
 ///
@@ -24,6 +24,9 @@ pub async fn execute(source: &dyn ProfileSource, query: &PartialQuery) -> Result
         }
         PartialQuery::TimeSeries(series) => {
             PartialResult::TimeSeries(time_series::time_series(source, query, series, &mut stats).await?)
+        }
+        PartialQuery::FunctionSeries(series) => {
+            PartialResult::FunctionSeries(function_series::function_series(source, query, series, &mut stats).await?)
         }
         PartialQuery::Heatmap(heatmap) => {
             PartialResult::Heatmap(heatmap::heatmap(source, query, heatmap, &mut stats).await?)

@@ -1,11 +1,12 @@
 //! The engine over sources in memory: single answers, and the law that layout does not matter (promise P8).
 
 mod double;
+mod function_series;
 
 use flamelake_model::heatmap::{Dot, DotKind, HeatmapDots, HeatmapQuery};
 use flamelake_model::query::{
-    ExemplarKind, GoPgo, PartialAnswer, PartialQuery, PartialResult, PartialTimeSeries, SampleFilter, Selection,
-    TimeSeriesQuery,
+    ExemplarKind, FunctionSeriesQuery, GoPgo, PartialAnswer, PartialQuery, PartialResult, PartialTimeSeries,
+    SampleFilter, Selection, TimeSeriesQuery,
 };
 use flamelake_model::selector::Selector;
 use flamelake_model::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs, label_name};
@@ -406,6 +407,16 @@ fn any_push() -> impl Strategy<Value = Vec<TestProfile>> {
     )
 }
 
+fn any_filter() -> impl Strategy<Value = SampleFilter> {
+    let call_site = proptest::collection::vec("[a-d]", 0..3);
+    (call_site, 0_u64..3, 0_u8..3).prop_map(|(call_site, span, trace)| SampleFilter {
+        profile_ids: Vec::new(),
+        span_ids: if span > 0 { vec![span] } else { Vec::new() },
+        trace_ids: if trace > 0 { vec![[trace; 16]] } else { Vec::new() },
+        call_site,
+    })
+}
+
 fn any_query() -> impl Strategy<Value = PartialQuery> {
     let selector = prop_oneof![
         Just("{}"),
@@ -413,16 +424,9 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
         Just("{pod!=\"p0\"}"),
         Just("{core=\"1\",service_name=~\"s[01]\"}")
     ];
-    let call_site = proptest::collection::vec("[a-d]", 0..3);
-    let filter = (call_site, 0_u64..3, 0_u8..3).prop_map(|(call_site, span, trace)| SampleFilter {
-        profile_ids: Vec::new(),
-        span_ids: if span > 0 { vec![span] } else { Vec::new() },
-        trace_ids: if trace > 0 { vec![[trace; 16]] } else { Vec::new() },
-        call_site,
-    });
     let range = (0_i64..1_500, 0_i64..1_000);
-    (selector, filter, range, 0_u8..10, 1_i64..400, any::<bool>()).prop_map(
-        |(selector, filter, (start, length), kind, step_ms, flag)| {
+    (selector, any_filter(), range, 0_u8..12, 1_i64..400, any::<bool>(), function_series::any_functions()).prop_map(
+        |(selector, filter, (start, length), kind, step_ms, flag, functions)| {
             let typed = selection(selector, start, start + length);
             // Label answers are as fine as a series' time span, which the layout changes: ask them for all time.
             let all = untyped(selector, 0, 10_000);
@@ -449,6 +453,13 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
                     step_ms,
                     kind: if kind == 7 { DotKind::Profile } else { DotKind::Span },
                     labels: flag,
+                }),
+                9 | 10 => PartialQuery::FunctionSeries(FunctionSeriesQuery {
+                    selection: typed,
+                    filter,
+                    functions,
+                    group_by: if flag { vec!["pod".to_owned()] } else { Vec::new() },
+                    step_ms,
                 }),
                 _ => PartialQuery::TimeSeries(TimeSeriesQuery {
                     selection: typed,

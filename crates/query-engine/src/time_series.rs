@@ -3,7 +3,6 @@
 //! A bucket is named by its right edge `t` and holds `(t - step, t]`, the first one `[start - step, start]` (contract `query.md`
 //! section 4, SelectSeries). Times are compared in nanoseconds, so a profile a nanosecond after `t` is in the next bucket.
 
-mod grid;
 mod points;
 
 use std::collections::HashMap;
@@ -14,10 +13,10 @@ use flamelake_model::query::{
     ExemplarKind, PartialQuery, PartialTimeSeries, QueryStats, SampleFilter, TimeSeriesQuery,
 };
 
-use self::grid::Grid;
 use self::points::Points;
 use crate::bounds::{check_exemplar_candidates, check_points};
 use crate::call_site::CallSite;
+use crate::grid::Grid;
 use crate::sample_filter::RowFilter;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter, select};
 use crate::stack_sums::foreign_stack;
@@ -122,7 +121,7 @@ impl<'a> Buckets<'a> {
     fn new(query: &'a TimeSeriesQuery) -> Self {
         Self {
             query,
-            grid: Grid::new(query),
+            grid: Grid::new(query.selection.range, query.step_ms),
             groups: HashMap::new(),
             points: Vec::new(),
             entries: std::sync::Arc::new([]),

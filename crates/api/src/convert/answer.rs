@@ -89,6 +89,7 @@ impl From<PartialResult> for v1::PartialResult {
             PartialResult::TimeSeries(series) => kind::Result::TimeSeries(kind::TimeSeriesList {
                 series: series.into_iter().map(v1::TimeSeries::from).collect(),
             }),
+            PartialResult::FunctionSeries(series) => kind::Result::FunctionSeries(series.into()),
             PartialResult::Heatmap(groups) => {
                 kind::Result::Heatmap(kind::Heatmap { groups: groups.into_iter().map(v1::HeatmapDots::from).collect() })
             }
@@ -118,6 +119,7 @@ impl TryFrom<v1::PartialResult> for PartialResult {
             kind::Result::TimeSeries(list) => {
                 Self::TimeSeries(list.series.into_iter().map(PartialTimeSeries::try_from).collect::<Result<_, _>>()?)
             }
+            kind::Result::FunctionSeries(series) => Self::FunctionSeries(series.try_into()?),
             kind::Result::Heatmap(list) => {
                 Self::Heatmap(list.groups.into_iter().map(HeatmapDots::try_from).collect::<Result<_, _>>()?)
             }

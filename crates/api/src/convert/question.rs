@@ -1,11 +1,14 @@
 //! Questions between roles, to and from `flamelake.query.v1`.
 
 use flamelake_model::heatmap::{DotKind, HeatmapQuery};
-use flamelake_model::query::{ExemplarKind, GoPgo, PartialQuery, SampleFilter, Selection, TimeSeriesQuery};
+use flamelake_model::query::{
+    ExemplarKind, FunctionSeriesQuery, GoPgo, PartialQuery, SampleFilter, Selection, TimeSeriesQuery,
+};
 use flamelake_model::selector::{MatchOp, Matcher, Selector};
 use flamelake_model::{ProfileId, ProfileType, StatusError, TenantId, TimeRange, TimestampMs};
 
 use super::bytes16;
+use super::function_series::function_match;
 use crate::flamelake::query::v1;
 use crate::flamelake::query::v1::partial_query as kind;
 use crate::flamelake::query::v1::partial_query::Question;
@@ -37,6 +40,9 @@ impl From<&PartialQuery> for v1::PartialQuery {
                     individual_exemplars: query.exemplars == ExemplarKind::Individual,
                 };
                 (Some(&query.filter), Question::TimeSeries(question))
+            }
+            PartialQuery::FunctionSeries(query) => {
+                (Some(&query.filter), Question::FunctionSeries(kind::FunctionSeries::from(query)))
             }
             PartialQuery::Heatmap(query) => {
                 let question = kind::Heatmap {
@@ -78,6 +84,11 @@ impl TryFrom<v1::PartialQuery> for PartialQuery {
                 let exemplars = if series.individual_exemplars { ExemplarKind::Individual } else { ExemplarKind::None };
                 let (group_by, step_ms) = (series.group_by, series.step_ms);
                 Self::TimeSeries(TimeSeriesQuery { selection, filter, group_by, step_ms, exemplars })
+            }
+            Question::FunctionSeries(kind::FunctionSeries { group_by, step_ms, functions }) => {
+                check_step(step_ms)?;
+                let functions = function_match(functions)?;
+                Self::FunctionSeries(FunctionSeriesQuery { selection, filter, functions, group_by, step_ms })
             }
             Question::Heatmap(kind::Heatmap { group_by, step_ms, spans, labels }) => {
                 check_step(step_ms)?;

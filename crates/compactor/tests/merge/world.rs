@@ -15,7 +15,8 @@ use flamelake_catalog::{CatalogConfig, CatalogState, CatalogStore, Commit, Commi
 use flamelake_compactor::{Compactor, CompactorConfig, CompactorDeps, Job, OwnsAll};
 use flamelake_config::{ByteSize, Limits};
 use flamelake_model::query::{
-    ExemplarKind, GoPgo, PartialAnswer, PartialQuery, PartialResult, SampleFilter, Selection, TimeSeriesQuery,
+    ExemplarKind, FunctionMatch, FunctionSeriesQuery, GoPgo, PartialAnswer, PartialQuery, PartialResult, SampleFilter,
+    Selection, TimeSeriesQuery,
 };
 use flamelake_model::selector::Selector;
 use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimeRange, TimestampMs, TimestampNs};
@@ -351,11 +352,25 @@ fn questions() -> Vec<PartialQuery> {
                 step_ms: 10_000,
                 exemplars: ExemplarKind::Individual,
             }));
+            // A minute and more: so few buckets that rollups may answer.
+            for (step_ms, functions) in [(10_000, FunctionMatch::All), (600_000, named(&["f1", "f2"]))] {
+                all.push(PartialQuery::FunctionSeries(FunctionSeriesQuery {
+                    selection: selection(),
+                    filter: filter.clone(),
+                    functions,
+                    group_by: vec!["pod".to_owned()],
+                    step_ms,
+                }));
+            }
         }
         let go_pgo = Some(GoPgo { keep_locations: 2, aggregate_callees: true });
         all.push(PartialQuery::Pprof { selection: selection(), filter: SampleFilter::default(), go_pgo });
     }
     all
+}
+
+fn named(names: &[&str]) -> FunctionMatch {
+    FunctionMatch::Names(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn text(result: PartialResult) -> Vec<String> {
@@ -365,6 +380,7 @@ fn text(result: PartialResult) -> Vec<String> {
         PartialResult::Strings(all) => all.into_iter().collect(),
         PartialResult::LabelSets(all) => all.into_iter().map(|labels| format!("{labels:?}")).collect(),
         PartialResult::TimeSeries(all) => all.into_iter().map(|series| format!("{series:?}")).collect(),
+        PartialResult::FunctionSeries(all) => vec![format!("{all:?}")],
         PartialResult::Heatmap(all) => all.into_iter().map(|dots| format!("{dots:?}")).collect(),
         PartialResult::TimeSpan(span) => vec![format!("{span:?}")],
     }

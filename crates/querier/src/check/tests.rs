@@ -381,3 +381,25 @@ fn heatmaps_know_what_a_dot_is_and_what_it_carries() {
     let old = HeatmapInput { start: 1, end: 2, profile_type: "x".to_owned(), ..heatmap_input() };
     assert!(check(|checker| checker.heatmap(&old)).unwrap().is_none(), "before the look-back");
 }
+
+fn functions(functions: FunctionsInput) -> FunctionSeriesInput {
+    let SeriesInput { profile_type, label_selector, start, end, step, .. } = series_input(15.0);
+    FunctionSeriesInput { profile_type, label_selector, start, end, step, functions, ..FunctionSeriesInput::default() }
+}
+
+#[test]
+fn functions_are_checked_as_series_are() {
+    let good = functions(FunctionsInput::Names(vec!["f".to_owned(), "f".to_owned()]));
+    let good = FunctionSeriesInput { group_by: vec!["pod".to_owned(); 2], ..good };
+    let query = check(|checker| checker.function_series(&good)).unwrap().unwrap();
+    assert_eq!((query.step_ms, query.group_by.len()), (15_000, 1));
+    assert!(query.functions.matches("f") && !query.functions.matches("g"));
+    let refused = |input: FunctionSeriesInput| invalid(check(|checker| checker.function_series(&input)));
+    let of = |wanted| functions(wanted);
+    assert_eq!(refused(FunctionSeriesInput { step: 0.0, ..of(FunctionsInput::All) }), "step must be >= 1ms");
+    assert!(refused(of(FunctionsInput::Regex("(".to_owned()))).contains("missing closing )"));
+    assert!(refused(of(FunctionsInput::Names(vec![String::new(); 10_001]))).contains("use a regular expression"));
+    assert!(refused(FunctionSeriesInput { end: 0, ..of(FunctionsInput::All) }).contains("missing time range"));
+    let old = FunctionSeriesInput { start: 1, end: 2, ..of(FunctionsInput::Regex("(".to_owned())) };
+    assert!(check(|checker| checker.function_series(&old)).unwrap().is_none());
+}

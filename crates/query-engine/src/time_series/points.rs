@@ -6,7 +6,7 @@ use flamelake_block::rows::ProfileRow;
 use flamelake_model::query::{PartialExemplar, PartialPoint};
 use flamelake_model::{Labels, ProfileId, TimestampNs};
 
-use super::grid::Grid;
+use crate::grid::Grid;
 use crate::labels::{intersect, without};
 
 /// Buckets with data, and who may become their exemplars.

@@ -1,26 +1,27 @@
 //! Instants to buckets and back.
 
-use flamelake_model::TimestampMs;
-use flamelake_model::query::TimeSeriesQuery;
+use flamelake_model::{TimeRange, TimestampMs, TimestampNs};
+
+const MS_NS: i128 = 1_000_000;
 
 /// Points `start, start + step, …` up to the last one that is not after the end. Wide integers: steps of years are legal.
-pub(super) struct Grid {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
     start_ms: i128,
     step_ms: i128,
     last: i128,
 }
 
 impl Grid {
-    pub(super) fn new(query: &TimeSeriesQuery) -> Self {
-        let range = query.selection.range;
-        let (start_ms, step_ms) = (i128::from(range.start().0), i128::from(query.step_ms.max(1)));
+    pub(crate) fn new(range: TimeRange, step_ms: i64) -> Self {
+        let (start_ms, step_ms) = (i128::from(range.start().0), i128::from(step_ms.max(1)));
         Self { start_ms, step_ms, last: (i128::from(range.end().0) - start_ms) / step_ms }
     }
 
     /// Number of the bucket that an instant lies in; `None` outside the grid.
-    pub(super) fn bucket(&self, time_ns: i64) -> Option<u64> {
-        let after_start = i128::from(time_ns) - self.start_ms * 1_000_000;
-        let step = self.step_ms * 1_000_000;
+    pub(crate) fn bucket(&self, time_ns: i64) -> Option<u64> {
+        let after_start = i128::from(time_ns) - self.start_ms * MS_NS;
+        let step = self.step_ms * MS_NS;
         if after_start < -step {
             return None;
         }
@@ -30,29 +31,28 @@ impl Grid {
     }
 
     /// Right edge of a bucket.
-    pub(super) fn timestamp(&self, bucket: u64) -> TimestampMs {
+    pub(crate) fn timestamp(&self, bucket: u64) -> TimestampMs {
         TimestampMs(i64::try_from(self.start_ms + i128::from(bucket) * self.step_ms).unwrap_or(i64::MAX))
     }
+
+    /// First and last instant of a bucket.
+    pub(crate) fn instants(&self, bucket: u64) -> (TimestampNs, TimestampNs) {
+        let right = (self.start_ms + i128::from(bucket) * self.step_ms) * MS_NS;
+        let left = right - self.step_ms * MS_NS + i128::from(bucket > 0);
+        (TimestampNs(saturated(left)), TimestampNs(saturated(right)))
+    }
+}
+
+fn saturated(wide: i128) -> i64 {
+    wide.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 #[cfg(test)]
 mod tests {
-    use flamelake_model::query::{ExemplarKind, SampleFilter, Selection};
-    use flamelake_model::selector::Selector;
-    use flamelake_model::{TimeRange, TimestampMs};
-
     use super::*;
 
     fn grid(start: i64, end: i64, step_ms: i64) -> Grid {
-        let range = TimeRange::new(TimestampMs(start), TimestampMs(end)).unwrap();
-        let selection = Selection { profile_type: None, selector: Selector::default(), range };
-        Grid::new(&TimeSeriesQuery {
-            selection,
-            filter: SampleFilter::default(),
-            group_by: Vec::new(),
-            step_ms,
-            exemplars: ExemplarKind::None,
-        })
+        Grid::new(TimeRange::new(TimestampMs(start), TimestampMs(end)).unwrap(), step_ms)
     }
 
     #[test]
@@ -70,9 +70,21 @@ mod tests {
     }
 
     #[test]
+    fn instants_of_a_bucket_lie_in_it() {
+        let grid = grid(100, 135, 10);
+        for bucket in 0..4 {
+            let (first, last) = grid.instants(bucket);
+            assert_eq!([first, last].map(|at| grid.bucket(at.0)), [Some(bucket); 2]);
+            assert_ne!(grid.bucket(first.0 - 1), Some(bucket));
+            assert_ne!(grid.bucket(last.0 + 1), Some(bucket));
+        }
+    }
+
+    #[test]
     fn steps_may_be_longer_than_time() {
         let grid = grid(100, 200, i64::MAX);
         assert_eq!(grid.bucket(100_000_000), Some(0));
         assert_eq!(grid.bucket(100_000_001), None);
+        assert_eq!(grid.instants(0), (TimestampNs(i64::MIN), TimestampNs(100_000_000)));
     }
 }

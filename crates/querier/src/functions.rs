@@ -1,0 +1,33 @@
+//! Functions over time.
+
+use flamelake_model::StatusError;
+use flamelake_model::function_series::{FunctionSeries, FunctionSeriesQuery};
+use flamelake_model::query::{PartialQuery, PartialResult};
+
+use crate::Querier;
+use crate::check::FunctionSeriesInput;
+use crate::service::{Answer, Caller, mismatch};
+
+impl Querier {
+    /// Totals of functions over time, exact; nothing when the range lies before the look-back.
+    pub(crate) async fn function_series(
+        &self,
+        caller: &Caller,
+        input: &FunctionSeriesInput,
+    ) -> Result<Answer<FunctionSeries>, StatusError> {
+        let limits = self.limits(caller);
+        let Some(query) = self.checker(&limits).function_series(input)? else { return Ok(Answer::default()) };
+        self.ask_functions(caller, query).await
+    }
+
+    /// The same of a checked question.
+    pub(crate) async fn ask_functions(
+        &self,
+        caller: &Caller,
+        query: FunctionSeriesQuery,
+    ) -> Result<Answer<FunctionSeries>, StatusError> {
+        let (result, set_aside) = self.ask(caller, PartialQuery::FunctionSeries(query)).await?;
+        let PartialResult::FunctionSeries(value) = result else { return Err(mismatch()) };
+        Ok(Answer { value, set_aside })
+    }
+}
