@@ -18,6 +18,7 @@ mod delete;
 mod disk_full;
 mod duckdb;
 mod golden;
+mod grafana;
 mod grpc_clients;
 mod ingest;
 mod isolation;
