@@ -3,7 +3,7 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 40] = [
+const PATHS: [(&str, Access); 43] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
@@ -25,6 +25,9 @@ const PATHS: [(&str, Access); 40] = [
     ("/grpc.reflection.v1alpha.ServerReflection/", Access::AnyToken),
     ("/status.v1.StatusService/GetBuildInfo", Access::AnyToken),
     ("/version.v1.Version/", Access::AnyToken),
+    ("/api/v1/compare", QUERY),
+    ("/api/v1/functions", QUERY),
+    ("/api/v1/functions/", QUERY),
     ("/api/v1/pgo/", QUERY),
     ("/api/v1/tenant_limits", QUERY),
     ("/debuginfo.v1alpha1.DebuginfoService/ShouldInitiateUpload", PUSH),

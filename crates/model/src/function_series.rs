@@ -6,9 +6,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::query::{SampleFilter, Selection, last_point};
 use crate::selector::{MatchOp, Matcher};
-use crate::{StatusError, TimestampMs};
+use crate::{StatusError, TimeRange, TimestampMs};
 
 /// Most points of one answer, those of functions and those of totals together.
 pub const FUNCTION_POINTS_MAX: usize = 2_000_000;
@@ -75,6 +77,59 @@ impl FunctionSeriesQuery {
     /// The last point of the grid `start, start+step, …` that is not after `end`.
     pub fn last_point(&self) -> TimestampMs {
         last_point(self.selection.range, self.step_ms)
+    }
+
+    /// The same rows in one bucket.
+    #[must_use]
+    pub fn in_one_bucket(&self) -> Self {
+        let last = self.last_point();
+        let length = last.0.saturating_sub(self.selection.range.start().0);
+        self.over(last, last, length.saturating_add(self.step_ms))
+    }
+
+    /// The same over buckets of this step, or as long as the range if that is shorter, that lie in the range whole. What is left of it
+    /// at its end, less than a step, is in none.
+    #[must_use]
+    pub fn in_range(&self, step_ms: i64) -> Self {
+        let (start, end) = (self.selection.range.start(), self.selection.range.end());
+        let step_ms = step_ms.clamp(1, end.0.saturating_sub(start.0).max(1));
+        self.over(TimestampMs(start.0.saturating_add(step_ms)).min(end), end, step_ms)
+    }
+
+    fn over(&self, start: TimestampMs, end: TimestampMs, step_ms: i64) -> Self {
+        let range = TimeRange::new(start, end).unwrap_or(self.selection.range);
+        Self { selection: Selection { range, ..self.selection.clone() }, step_ms, ..self.clone() }
+    }
+}
+
+/// Which of a point's two values is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FunctionValue {
+    /// Samples whose innermost frame is the function.
+    #[default]
+    #[serde(rename = "self")]
+    Own,
+    /// Samples whose stack has the function.
+    Total,
+}
+
+impl FunctionValue {
+    /// From `self` or `total`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "self" => Some(Self::Own),
+            "total" => Some(Self::Total),
+            _ => None,
+        }
+    }
+
+    /// Of a point.
+    pub fn of(self, point: &FunctionPoint) -> i64 {
+        match self {
+            Self::Own => point.self_value,
+            Self::Total => point.total,
+        }
     }
 }
 
@@ -223,6 +278,8 @@ fn joined<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::PartialQuery;
+    use crate::selector::Selector;
 
     fn name(group: &[Option<String>]) -> String {
         group.iter().map(|value| value.as_deref().unwrap_or("-")).collect()
@@ -246,9 +303,12 @@ mod tests {
         lines.collect::<Vec<_>>().join("; ")
     }
 
-    fn part(functions: &[(&str, &str, &[(i64, i64, i64)])], totals: &[(&str, &[(i64, i64)])]) -> FunctionSeries {
+    /// Group, function, and points as time, own value and total.
+    type Function<'a> = (&'a str, &'a str, &'a [(i64, i64, i64)]);
+
+    fn part(functions: &[Function<'_>], totals: &[(&str, &[(i64, i64)])]) -> FunctionSeries {
         let group = |name: &str| vec![(name != "-").then(|| name.to_owned())];
-        let function = |(name, function, points): &(&str, &str, &[(i64, i64, i64)])| PartialFunctionSeries {
+        let function = |(name, function, points): &Function<'_>| PartialFunctionSeries {
             group: group(name),
             function: (*function).to_owned(),
             points: points
@@ -290,6 +350,28 @@ mod tests {
         let nested = merged([merged([third, first]), merged([fourth, second])]);
         assert_eq!(text(&nested), expected, "what sums to 0 is not there");
         assert_eq!(nested.count_points(), 9);
+    }
+
+    #[test]
+    fn grids_of_the_same_question() {
+        let range = |start, end| TimeRange::new(TimestampMs(start), TimestampMs(end)).unwrap();
+        let query = |start, end, step_ms| FunctionSeriesQuery {
+            selection: Selection { profile_type: None, selector: Selector::all(), range: range(start, end) },
+            filter: SampleFilter::default(),
+            functions: FunctionMatch::All,
+            group_by: Vec::new(),
+            step_ms,
+        };
+        let text = |query: FunctionSeriesQuery| {
+            let (from, to) = PartialQuery::FunctionSeries(query.clone()).rows();
+            format!("{}..{} by {}", from.to_ms(), to.to_ms(), query.step_ms)
+        };
+        assert_eq!(text(query(100, 135, 10)), "90..130 by 10");
+        assert_eq!(text(query(100, 135, 10).in_one_bucket()), "90..130 by 40");
+        assert_eq!(query(100, 135, 10).in_one_bucket().last_point(), TimestampMs(130));
+        assert_eq!(text(query(100, 135, 7).in_range(10)), "100..130 by 10");
+        assert_eq!(text(query(100, 135, 7).in_range(i64::MAX)), "100..135 by 35");
+        assert_eq!(text(query(100, 100, 7).in_range(5)), "99..100 by 1");
     }
 
     #[test]

@@ -6,7 +6,6 @@ mod range;
 pub(crate) mod nodes;
 mod filter;
 mod heatmap;
-#[allow(dead_code, reason = "the routes that ask come next")]
 mod functions;
 
 use flamelake_model::query::{ExemplarKind, GoPgo, SampleFilter, Selection, TimeSeriesQuery};
@@ -14,7 +13,6 @@ use flamelake_model::selector::Selector;
 use flamelake_model::{ErrorCode, ProfileType, StatusError, TimeRange, TimestampMs};
 
 pub(crate) use self::filter::SampleFilterInput;
-#[allow(unused_imports, reason = "the routes that ask come next")]
 pub(crate) use self::functions::{FunctionSeriesInput, FunctionsInput};
 pub(crate) use self::heatmap::{HeatmapInput, HeatmapQuestion};
 pub(crate) use self::nodes::MaxNodes;

@@ -1,15 +1,21 @@
 //! Functions over time.
 
+mod grid;
+mod top;
+
 use flamelake_model::StatusError;
 use flamelake_model::function_series::{FunctionSeries, FunctionSeriesQuery};
 use flamelake_model::query::{PartialQuery, PartialResult};
 
+pub(crate) use self::grid::Grid;
+pub(crate) use self::top::TopFunctions;
 use crate::Querier;
 use crate::check::FunctionSeriesInput;
 use crate::service::{Answer, Caller, mismatch};
 
 impl Querier {
     /// Totals of functions over time, exact; nothing when the range lies before the look-back.
+    #[allow(dead_code, reason = "asked by PromQL")]
     pub(crate) async fn function_series(
         &self,
         caller: &Caller,

@@ -1,11 +1,12 @@
-//! The legacy routes: plain GETs for flame graphs as one JSON document or as Graphviz text, and for labels (contract `query.md`
-//! section 7). They ask what the RPC methods ask; here are only their parameters and their documents.
+//! Plain routes. The legacy ones: GETs for flame graphs as one JSON document or as Graphviz text, and for labels (contract `query.md`
+//! section 7), which ask what the RPC methods ask; and our own, in files of their own. Here are only parameters and documents.
 
 mod time;
 mod question;
 mod timeline;
 pub(crate) mod flamebearer;
 mod pgo;
+mod functions;
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ use tower_http::compression::CompressionLayer;
 
 use self::flamebearer::Document;
 use self::question::LegacyQuery;
-use self::timeline::{Axis, step_seconds};
+use self::timeline::{Axis, BARS, step_seconds};
 use crate::check::{SampleFilterInput, SeriesInput, StacktracesInput};
 use crate::error::QuerierError;
 use crate::merge::off_reactor;
 use crate::rpc::{PARTIAL_HEADER, partial_header};
-use crate::service::{Answer, Caller};
+use crate::service::{Answer, Caller, joined};
 use crate::{Querier, about};
 
 /// Most `groupBy` parameters that are looked at; the question itself refuses more than it can take.
@@ -40,7 +41,7 @@ struct Legacy {
 }
 
 impl Querier {
-    /// The legacy routes of the public port.
+    /// The plain routes of the public port.
     pub fn http(&self, tenancy: Tenancy) -> Router {
         let legacy = Arc::new(Legacy { querier: self.clone(), tenancy });
         // Packed by itself.
@@ -50,6 +51,7 @@ impl Querier {
             .route("/pyroscope/render-diff", get(render_diff))
             .route("/pyroscope/label-names", get(label_names))
             .route("/pyroscope/label-values", get(label_values))
+            .route("/api/v1/functions/series", get(functions::series))
             .route("/api/v1/tenant_limits", get(tenant_limits))
             .layer(CompressionLayer::new().gzip(true).no_br().no_deflate().no_zstd())
             .with_state(legacy)
@@ -92,6 +94,12 @@ impl Params {
     fn range(&self, from: &str, until: &str, now: TimestampMs) -> (TimestampMs, TimestampMs) {
         (time::parse(self.get(from), now), time::parse(self.get(until), now))
     }
+
+    /// `from` and `until`; the first is so long ago if it is not given, the second now.
+    fn range_since(&self, since: &str, now: TimestampMs) -> (TimestampMs, TimestampMs) {
+        let (from, until) = self.range("from", "until", now);
+        (if self.get("from").is_empty() { time::parse(since, now) } else { from }, until)
+    }
 }
 
 /// One side's question.
@@ -125,7 +133,7 @@ async fn render(
         let text = querier.run(&caller, "render", querier.dot(&caller, &stacktraces)).await?;
         return Ok(answer(text, |text| ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()));
     }
-    let step = step_seconds(from, until);
+    let step = step_seconds(from, until, BARS);
     let axis = Axis::new(from, until, step);
     let series = SeriesInput {
         profile_type: stacktraces.profile_type.clone(),
@@ -209,13 +217,6 @@ fn label_question(params: &Params, querier: &Querier) -> (i64, i64, Vec<String>)
     };
     let matchers = params.all("query").filter(|text| !text.is_empty()).map(str::to_owned).collect();
     (start, end, matchers)
-}
-
-fn joined(left: Vec<String>, right: Vec<String>) -> Vec<String> {
-    let mut all: Vec<String> = left.into_iter().chain(right).collect();
-    all.sort();
-    all.dedup();
-    all
 }
 
 /// Builds and writes a document where it holds up no socket.

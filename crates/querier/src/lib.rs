@@ -19,7 +19,6 @@ mod merge;
 mod render;
 mod series;
 mod heatmap;
-#[allow(dead_code, reason = "the routes that ask come next")]
 mod functions;
 mod labels;
 mod about;

@@ -353,9 +353,7 @@ impl Querier {
         let max_nodes = checker.diff_nodes(left, right)?.0;
         let (left, right) = (checker.tree(left)?, checker.tree(right)?);
         let (left, right) = futures::try_join!(self.tree(caller, left), self.tree(caller, right))?;
-        let mut set_aside: Vec<String> = left.set_aside.into_iter().chain(right.set_aside).collect();
-        set_aside.sort();
-        set_aside.dedup();
+        let set_aside = joined(left.set_aside, right.set_aside);
         let (left, right) = (left.value, right.value);
         let value = off_reactor(move || render::diff(&left, &right, max_nodes)).await??;
         Ok(Answer { value, set_aside })
@@ -401,6 +399,14 @@ impl Querier {
     pub(crate) fn now(&self) -> Now {
         Now(TimestampNs(self.shared.clock.unix_nanos()).to_ms())
     }
+}
+
+/// The gaps of both, each named once.
+pub(crate) fn joined(left: Vec<String>, right: Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = left.into_iter().chain(right).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 pub(crate) fn mismatch() -> StatusError {

@@ -47,9 +47,11 @@ fn series(pod: usize, stacks: &[u32], random: &mut StdRng) -> SeriesRows {
     let mut rows = SeriesRows { labels: Labels::from_pairs(labels), ..SeriesRows::default() };
     for profile in 0..PROFILES {
         let start = rows.stacks.len() as u32;
-        for &stack in stacks.iter().filter(|_| random.random_bool(0.7)) {
-            rows.stacks.push(stack);
-            rows.values.push(random.random_range(1..100));
+        for &stack in stacks {
+            if random.random_bool(0.7) {
+                rows.stacks.push(stack);
+                rows.values.push(random.random_range(1..100));
+            }
         }
         // Some lie on edges of buckets to the nanosecond.
         let jitter = if profile % 10 == 0 { 0 } else { random.random_range(0..1_000_000_000) };

@@ -16,6 +16,7 @@ mod debuginfod;
 mod dedup;
 mod delete;
 mod disk_full;
+mod functions;
 mod duckdb;
 mod golden;
 mod grafana;

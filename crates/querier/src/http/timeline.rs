@@ -6,8 +6,8 @@ use flamelake_api::types::v1;
 use flamelake_model::{StatusError, TimestampMs};
 use serde::Serialize;
 
-/// Bars that the step aims at.
-const BARS: i64 = 1500;
+/// Bars that the step of a timeline aims at.
+pub(super) const BARS: i64 = 1500;
 /// Shortest step, seconds.
 const STEP_MIN: i64 = 15;
 /// Most bars of all timelines of one answer.
@@ -40,9 +40,9 @@ const STEPS: [(f64, i64); 19] = [
 /// A year.
 const STEP_MAX: i64 = 31_536_000;
 
-/// Seconds between the bars of a range.
-pub(super) fn step_seconds(from: TimestampMs, until: TimestampMs) -> i64 {
-    let per_bar = until.0.saturating_sub(from.0) as f64 / 1_000.0 / BARS as f64;
+/// Seconds between the bars of a range, which shall be about so many.
+pub(super) fn step_seconds(from: TimestampMs, until: TimestampMs, bars: i64) -> i64 {
+    let per_bar = until.0.saturating_sub(from.0) as f64 / 1_000.0 / bars as f64;
     let step = STEPS.iter().find(|(most, _)| per_bar <= *most).map_or(STEP_MAX, |(_, step)| *step);
     step.max(STEP_MIN)
 }
@@ -147,7 +147,7 @@ mod tests {
             (365 * 24 * hour, 21_600),
             (i64::MAX / 1_000, STEP_MAX),
         ] {
-            assert_eq!(step_seconds(TimestampMs(0), TimestampMs(range * 1_000)), step, "{range}");
+            assert_eq!(step_seconds(TimestampMs(0), TimestampMs(range * 1_000), BARS), step, "{range}");
         }
     }
 
