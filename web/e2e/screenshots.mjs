@@ -22,7 +22,7 @@ export const SHOTS = [
   { name: 'sandwich-light', scheme: 'light', query: `${base}&pane=sandwich&func=runtime.mallocgc` },
   { name: 'diff-light', scheme: 'light', query: `${base}&view=compare&${versions}` },
   { name: 'heatmap-light', scheme: 'light', query: `${base}&view=heatmap` },
-  { name: 'spans-dark', scheme: 'dark', query: `${base}&view=spans`, before: async (page) => { for (const i of [0, 2, 4]) await page.locator('.exemplars tbody tr').nth(i).click(); } },
+  { name: 'spans-dark', scheme: 'dark', query: `${base}&view=spans`, height: 700, before: async (page) => { for (const i of [0, 2, 4]) await page.locator('.exemplars tbody tr').nth(i).click(); } },
   { name: 'functions-light', scheme: 'light', query: `${base}&view=functions&find=json` },
   { name: 'over-time-light', scheme: 'light', query: `${base}&pane=trend` },
   { name: 'phone-light', scheme: 'light', query: base, width: 360, height: 780 },
