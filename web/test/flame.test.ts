@@ -7,7 +7,7 @@ import { depthFirst, folded } from '../src/flame/folded';
 import { change, functions, heaviestNode, sortRows } from '../src/flame/functions';
 import { layout, nodeAt, placeOf, rectangles, type Viewport } from '../src/flame/layout';
 import { move } from '../src/flame/move';
-import { search } from '../src/flame/search';
+import { asRegex, search } from '../src/flame/search';
 import { svg } from '../src/flame/svg';
 import { callSite, childrenOf, findKey, fromDiffLevels, fromLevels, nodeKey, type FlameTree } from '../src/flame/tree';
 import { between, formatSpan, pan, parseSpan, same, showing, spanOf, zoomAt } from '../src/flame/zoom';
@@ -114,6 +114,12 @@ describe('search', () => {
   ])('%s', (query, value, nodes) => {
     expect(search(tree, query)).toMatchObject({ value, nodes });
   });
+  it.each([
+    ['a.(*B)', { regex: '(?i).*a\\.\\(\\*B\\).*' }],
+    ['"f"', { function: 'f' }],
+    ['/^a|b$/', { regex: '(?i).*(?:^a|b$).*' }],
+    [' ', null],
+  ])('%s is asked of the server', (query, wanted) => expect(asRegex(query)).toEqual(wanted));
   it('of blanks is none', () => expect(search(tree, '  ')).toBeNull());
 });
 

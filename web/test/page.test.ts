@@ -92,7 +92,7 @@ describe('a heatmap', () => {
 });
 
 describe('functions over time', () => {
-  const found = { step: 10, times: [0, 10_000], totals: [40e9, 20e9], functions: [{ name: 'f', values: [20e9, 10e9] }, { name: 'g', values: [10e9, 10e9] }] };
+  const found = { step: 10, times: [0, 10_000], totals: [40e9, 20e9], functions: [{ name: 'f', values: [20e9, 10e9] }, { name: 'g', values: [10e9, 10e9] }], found: 2 };
   const cpu = parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds');
   it('are rates, with the rest on top of a stack', () => {
     expect(linesOf(found, cpu, 'light', true).map(({ label, values }) => [label, values])).toEqual([['f', [2, 1]], ['g', [1, 1]], ['everything else', [1, 0]]]);

@@ -277,6 +277,8 @@ export interface FunctionSeries {
   /** Of all functions together. */
   totals: number[];
   functions: FunctionLine[];
+  /** How many there are before the limit. */
+  found: number;
 }
 
 export type FunctionsBy = 'self' | 'total';
@@ -286,18 +288,39 @@ interface WireFunctionSeries {
   timestamps?: number[];
   totals?: number[];
   functions?: { function?: string; self?: number[]; total?: number[] }[];
+  found?: number;
 }
 
-/** The largest functions over time. `step` in seconds. */
-export async function functionSeries(query: Query, step: number, limit: number, by: FunctionsBy, call: Call): Promise<FunctionSeries> {
-  const parameters = { query: `${query.type}${query.selector}`, from: String(query.start), until: String(query.end), step: String(step), limit: String(limit), by };
+export interface FunctionSeriesOptions {
+  /** Seconds. */
+  step: number;
+  limit: number;
+  by: FunctionsBy;
+  /** Only this one, or those whose whole name matches (RE2). */
+  function?: string;
+  regex?: string;
+}
+
+/** The largest functions over time. */
+export async function functionSeries(query: Query, { step, limit, by, function: name = '', regex = '' }: FunctionSeriesOptions, call: Call): Promise<FunctionSeries> {
+  const parameters = {
+    query: `${query.type}${query.selector}`,
+    from: String(query.start),
+    until: String(query.end),
+    step: String(step),
+    limit: String(limit),
+    by,
+    ...(name ? { function: name } : {}),
+    ...(regex ? { regex } : {}),
+  };
   const answer = await get<WireFunctionSeries>('/api/v1/functions/series', parameters, call);
   const times = answer.timestamps ?? [];
   return {
-    step: (answer.step_ms ?? step * 1000) / 1000,
+    step: (answer.step_ms || step * 1000) / 1000,
     times,
     totals: answer.totals ?? [],
     functions: (answer.functions ?? []).map((each) => ({ name: each.function ?? '', values: each[by] ?? [] })),
+    found: answer.found ?? answer.functions?.length ?? 0,
   };
 }
 

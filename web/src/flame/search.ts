@@ -31,6 +31,15 @@ export function matcher(query: string): ((name: string) => boolean) | null {
   return (name) => name.toLowerCase().includes(lower);
 }
 
+/** The same search as the server takes it (RE2, whole names); null where there is none. */
+export function asRegex(query: string): { function: string } | { regex: string } | null {
+  const text = query.trim();
+  if (!text) return null;
+  if (text.length > 2 && text.startsWith('"') && text.endsWith('"')) return { function: text.slice(1, -1) };
+  const inner = text.length > 2 && text.startsWith('/') && text.endsWith('/') ? `(?:${text.slice(1, -1)})` : text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&');
+  return { regex: `(?i).*${inner}.*` };
+}
+
 export function search(tree: FlameTree, query: string): Found | null {
   const matches = matcher(query);
   if (!matches) return null;

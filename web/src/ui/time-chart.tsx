@@ -52,6 +52,7 @@ export function lineColor(index: number, count: number, theme: Theme): string {
 export function table(lines: Line[], range: Instants, step: number): uPlot.AlignedData {
   const grid = new Map<number, number>();
   const xs: number[] = [];
+  if (!(step > 0)) return [xs];
   const first = lines.find((line) => line.times.length)?.times[0] ?? range.start;
   for (let time = first - Math.floor((first - range.start) / step / 1000) * step * 1000; time <= range.end + step * 500; time += step * 1000) {
     grid.set(time, xs.length);

@@ -1,16 +1,16 @@
 // Top functions over time, as the server counts them: areas one on the other, or lines; a function opens in the flame graph.
 
-import { useMemo, useState } from 'react';
+import { useDeferredValue, useMemo, useState } from 'react';
 import { functionSeries, type FunctionSeries, type Query } from '../data/api';
 import { usePage } from '../data/state';
 import { step } from '../data/time';
 import { parseType, seriesValue, type ProfileType } from '../data/types';
 import { useQuery } from '../data/use-query';
-import { formatShare, formatValue } from '../data/units';
+import { formatCount, formatShare, formatValue } from '../data/units';
 import { TOPS } from '../data/url';
 import type { Theme } from '../flame/color';
 import { shortName } from '../flame/draw';
-import { matcher } from '../flame/search';
+import { asRegex } from '../flame/search';
 import { Notice } from '../ui/notice';
 import { Segmented } from '../ui/segmented';
 import { lineColor, LINES_MAX, TimeChart, type Line } from '../ui/time-chart';
@@ -24,13 +24,16 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
   const [over, setOver] = useState(-1);
   const every = step(query, POINTS);
   const { by, top } = state;
-  const answer = useQuery('functions over time', `functions|${base}|${every}|${top}|${by}`, (signal, progress) => functionSeries(query, every, top, by, { tenant: state.tenant, signal, progress }));
+  const search = useDeferredValue(state.search.trim());
+  const answer = useQuery('functions over time', `functions|${base}|${every}|${top}|${by}|${search}`, (signal, progress) =>
+    functionSeries(query, { step: every, limit: top, by, ...asRegex(search) }, { tenant: state.tenant, signal, progress }),
+  );
   const type = parseType(state.type);
   const unit = seriesValue(type, 0, every).unit;
   // Totals of functions that call each other lie within each other: a stack of them would count twice.
   const stacked = by === 'self' && state.shape === 'area';
   const lines = useMemo(() => (answer.data ? linesOf(answer.data, type, theme, stacked) : []), [answer.data, theme, stacked]);
-  const lit = useMemo(() => litLines(lines, over, state.search), [lines, over, state.search]);
+  const lit = useMemo(() => (over < 0 ? null : new Set([over])), [over]);
   const whole = answer.data ? mean(answer.data.totals.map((value) => seriesValue(type, value, answer.data!.step).value)) : 0;
   if (answer.code === '404' || answer.code === 'not_found' || answer.code === 'unimplemented')
     return <Notice title="This server is older than its page">It does not count functions over time yet. The flame graph and the table show the whole range.</Notice>;
@@ -39,7 +42,10 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
       <div className={answer.stale ? 'trend stale' : 'trend'}>
         <div className="card-head">
           <h2>Top functions by {by === 'self' ? 'own' : 'total'} value</h2>
-          <span className="muted">{unit}</span>
+          <span className="muted">
+            {unit}
+            {answer.data && answer.data.found > answer.data.functions.length && ` · ${formatCount(answer.data.functions.length)} of ${formatCount(answer.data.found)}`}
+          </span>
           <span className="spacer" />
           <Segmented
             label="Value"
@@ -70,7 +76,7 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
           </select>
         </div>
         {answer.data && lines.length === 0 ? (
-          <Notice title="No functions here">There are no samples in this range.</Notice>
+          <Notice title="No functions here">{search ? 'None has that in its name.' : 'There are no samples in this range.'}</Notice>
         ) : (
           <TimeChart lines={lines} unit={unit} range={query} step={answer.data?.step ?? every} theme={theme} label="Top functions over time" height={300} lit={lit} stacked={stacked} brush={({ start, end }) => update({ from: String(start), until: String(end) })} />
         )}
@@ -110,11 +116,4 @@ export function linesOf(found: FunctionSeries, type: ProfileType, theme: Theme, 
   if (!withRest || lines.length === 0 || lines.length >= LINES_MAX) return lines;
   const rest = found.totals.map((total, i) => Math.max(0, rate(total) - lines.reduce((sum, line) => sum + (line.values[i] ?? 0), 0)));
   return rest.some((value) => value > 0) ? [...lines, { label: REST, times: found.times, values: rest, color: theme === 'light' ? '#c9cad1' : '#4b4d55' }] : lines;
-}
-
-/** The line below the pointer, or those that a search names. */
-function litLines(lines: Line[], over: number, search: string): ReadonlySet<number> | null {
-  if (over >= 0) return new Set([over]);
-  const matches = matcher(search);
-  return matches ? new Set(lines.flatMap((line, i) => (matches(line.label) ? [i] : []))) : null;
 }
