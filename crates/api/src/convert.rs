@@ -3,6 +3,7 @@
 mod answer;
 mod heatmap;
 mod function_series;
+mod function_index;
 mod question;
 
 use flamelake_model::{Labels, ProfileType, StatusError};

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use flamelake_api::flamelake::{ingester, query};
 use flamelake_api::roles::{IngesterQuery, Watermark};
 use flamelake_api::{AnswerAssembler, answer_chunks};
+use flamelake_model::function_index::{FunctionIndex, FunctionIndexQuery, FunctionPlace};
 use flamelake_model::function_series::{
     FunctionMatch, FunctionPoint, FunctionRegex, FunctionSeries, FunctionSeriesQuery, FunctionTotals,
     PartialFunctionSeries, TotalPoint,
@@ -70,6 +71,11 @@ fn questions() -> Vec<PartialQuery> {
         functions(FunctionMatch::Names(BTreeSet::new())),
         functions(FunctionMatch::Names(BTreeSet::from(["a.b".to_owned(), "main".to_owned()]))),
         functions(FunctionMatch::Regex(FunctionRegex::new("a|b.*").unwrap())),
+        PartialQuery::Functions(FunctionIndexQuery {
+            selection: Selection { profile_type: None, ..selection() },
+            functions: FunctionRegex::containing("a.b").unwrap(),
+            limit: 7,
+        }),
         PartialQuery::Heatmap(HeatmapQuery {
             selection: selection(),
             group_by: vec!["pod".to_owned()],
@@ -121,10 +127,25 @@ fn results() -> Vec<PartialResult> {
         PartialResult::Pprof(Vec::new()),
         PartialResult::TimeSeries(vec![series]),
         PartialResult::FunctionSeries(function_series()),
+        PartialResult::Functions(function_index()),
         PartialResult::Heatmap(vec![dots(true), dots(false)]),
         PartialResult::TimeSpan(None),
         PartialResult::TimeSpan(Some(TimeSpan { min: TimestampNs(-1), max: TimestampNs(1) })),
     ]
+}
+
+fn function_index() -> FunctionIndex {
+    let mut index = FunctionIndex::new(2);
+    for (name, service, at) in [("main", "shop", -1), ("main", "bank", 2), ("a", "shop", 3), ("z", "shop", 3)] {
+        let place = FunctionPlace {
+            profile_types: BTreeSet::from(["a:b:c:d:e".to_owned()]),
+            files: BTreeSet::from(["main.go".to_owned()]),
+            first: TimestampNs(at),
+            last: TimestampNs(at + 1),
+        };
+        index.add(name, service, place);
+    }
+    index
 }
 
 fn function_series() -> FunctionSeries {

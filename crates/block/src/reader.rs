@@ -321,6 +321,17 @@ impl BlockReader {
         Ok(Arc::clone(symbols) as Arc<dyn SymbolSource>)
     }
 
+    /// Name and source file of each function of a partition, in order of names. Reads two columns of one table, and keeps nothing.
+    pub async fn functions(
+        &self,
+        part: u16,
+        sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send),
+    ) -> Result<(), ReadError> {
+        let rows = [self.rows(part, Table::Functions)?];
+        let columns = self.table(Table::Functions).await?.read(&["name", "filename"], &rows).await?;
+        symbols::each_function(&columns, sink)
+    }
+
     /// Memory that the kept decoded parts hold, for a cache's weigher. Grows with use.
     pub fn memory_bytes(&self) -> usize {
         self.kept_bytes.load(Ordering::Relaxed)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flamelake_block::reader::{SampleBatch, SampleColumns, SeriesEntry, SymbolDetail};
 use flamelake_block::rows::ProfileRow;
 use flamelake_model::{TenantId, TimestampNs};
-use flamelake_query_engine::{PartitionInfo, ProfileSource, SourceError};
+use flamelake_query_engine::{PartitionInfo, ProfileSource, SourceError, each_function};
 use flamelake_symbols::SymbolSource;
 use hashbrown::HashMap;
 
@@ -174,5 +174,18 @@ impl ProfileSource for Symbolised<'_> {
             }
         }
         self.source.symbols(part, detail).await
+    }
+
+    async fn functions(
+        &self,
+        part: u32,
+        sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send),
+    ) -> Result<(), SourceError> {
+        if self.symboliser.is_none() || self.native(part).is_empty() {
+            return self.source.functions(part, sink).await;
+        }
+        let symbols = self.symbols(part, SymbolDetail::Locations).await?;
+        each_function(&*symbols, sink).await;
+        Ok(())
     }
 }

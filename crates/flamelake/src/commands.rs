@@ -4,6 +4,7 @@ mod client;
 mod time;
 mod push;
 mod query;
+mod functions;
 mod import;
 mod watch;
 mod ui;

@@ -25,6 +25,16 @@ impl FunctionRegex {
         Matcher::new("function", MatchOp::Matches, text).map(Self)
     }
 
+    /// Names that have this text somewhere, whatever the case of either.
+    pub fn containing(text: &str) -> Result<Self, StatusError> {
+        let mut pattern = "(?i).*".to_owned();
+        for char in text.chars() {
+            pattern.extend(char.is_ascii_punctuation().then_some('\\').into_iter().chain([char]));
+        }
+        pattern.push_str(".*");
+        Self::new(&pattern)
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         self.0.value()
@@ -384,5 +394,13 @@ mod tests {
         }
         assert!(!FunctionMatch::Names(BTreeSet::new()).matches(""));
         assert!(FunctionRegex::new("(").is_err());
+    }
+
+    #[test]
+    fn functions_contain_a_text_in_any_case() {
+        let found = |text: &str, name: &str| FunctionRegex::containing(text).unwrap().is_match(name);
+        assert!(found("cart.add(", "shop.Cart.Add(int)") && !found("cart.add(", "shop.CartXadd(int)"));
+        assert!(found("", "") && found("\\E|_", "a\\e|_b") && found("ÄB", "xäb"));
+        assert!(found("a b", "A B") && !found("a b", "ab") && found("\n", "a\nb"));
     }
 }

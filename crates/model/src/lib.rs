@@ -17,6 +17,7 @@ pub mod flamegraph_diff;
 pub mod query;
 pub mod time_series;
 pub mod function_series;
+pub mod function_index;
 pub mod heatmap;
 
 pub use error_code::{Coded, ErrorCode, StatusError};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::function_index::{FunctionIndex, FunctionIndexQuery};
 pub use crate::function_series::{
     FunctionMatch, FunctionPoint, FunctionSeries, FunctionSeriesQuery, FunctionTotals, PartialFunctionSeries,
 };
@@ -132,6 +133,8 @@ pub enum PartialQuery {
     TimeSeries(TimeSeriesQuery),
     /// Totals by function over time.
     FunctionSeries(FunctionSeriesQuery),
+    /// Functions by name, and where they run.
+    Functions(FunctionIndexQuery),
     /// Profiles or spans by time and value.
     Heatmap(HeatmapQuery),
     /// First and last profile; the selection is looked at as coarsely as is cheap.
@@ -150,6 +153,7 @@ impl PartialQuery {
             | Self::TimeSpan(selection) => selection,
             Self::TimeSeries(query) => &query.selection,
             Self::FunctionSeries(query) => &query.selection,
+            Self::Functions(query) => &query.selection,
             Self::Heatmap(query) => &query.selection,
         }
     }
@@ -251,6 +255,8 @@ pub enum PartialResult {
     TimeSeries(Vec<PartialTimeSeries>),
     /// To `FunctionSeries`.
     FunctionSeries(FunctionSeries),
+    /// To `Functions`.
+    Functions(FunctionIndex),
     /// To `Heatmap`, sorted by group.
     Heatmap(Vec<HeatmapDots>),
     /// To `TimeSpan`; `None` when there are no profiles.
@@ -267,6 +273,7 @@ impl PartialResult {
             PartialQuery::Pprof { .. } => Self::Pprof(Vec::new()),
             PartialQuery::TimeSeries(_) => Self::TimeSeries(Vec::new()),
             PartialQuery::FunctionSeries(_) => Self::FunctionSeries(FunctionSeries::default()),
+            PartialQuery::Functions(query) => Self::Functions(FunctionIndex::new(query.limit)),
             PartialQuery::Heatmap(_) => Self::Heatmap(Vec::new()),
             PartialQuery::TimeSpan(_) => Self::TimeSpan(None),
         }

@@ -13,7 +13,7 @@ use flamelake_model::selector::Selector;
 use flamelake_model::{ErrorCode, ProfileType, StatusError, TimeRange, TimestampMs};
 
 pub(crate) use self::filter::SampleFilterInput;
-pub(crate) use self::functions::{FunctionSeriesInput, FunctionsInput};
+pub(crate) use self::functions::{FunctionIndexInput, FunctionSeriesInput, FunctionsInput, NameInput};
 pub(crate) use self::heatmap::{HeatmapInput, HeatmapQuestion};
 pub(crate) use self::nodes::MaxNodes;
 pub(crate) use self::range::Now;

@@ -2,6 +2,7 @@
 
 mod grid;
 mod top;
+mod index;
 
 use flamelake_model::StatusError;
 use flamelake_model::function_series::{FunctionSeries, FunctionSeriesQuery};
@@ -21,9 +22,17 @@ impl Querier {
         caller: &Caller,
         input: &FunctionSeriesInput,
     ) -> Result<Answer<FunctionSeries>, StatusError> {
-        let limits = self.limits(caller);
-        let Some(query) = self.checker(&limits).function_series(input)? else { return Ok(Answer::default()) };
+        let Some(query) = self.check_functions(caller, input)? else { return Ok(Answer::default()) };
         self.ask_functions(caller, query).await
+    }
+
+    /// The checked question; `None` when its range lies before the look-back.
+    pub(crate) fn check_functions(
+        &self,
+        caller: &Caller,
+        input: &FunctionSeriesInput,
+    ) -> Result<Option<FunctionSeriesQuery>, StatusError> {
+        self.checker(&self.limits(caller)).function_series(input)
     }
 
     /// The same of a checked question.

@@ -7,6 +7,7 @@ mod timeline;
 pub(crate) mod flamebearer;
 mod pgo;
 mod functions;
+mod function_index;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ impl Querier {
             .route("/pyroscope/render-diff", get(render_diff))
             .route("/pyroscope/label-names", get(label_names))
             .route("/pyroscope/label-values", get(label_values))
+            .route("/api/v1/functions", get(function_index::list))
             .route("/api/v1/functions/series", get(functions::series))
             .route("/api/v1/tenant_limits", get(tenant_limits))
             .layer(CompressionLayer::new().gzip(true).no_br().no_deflate().no_zstd())

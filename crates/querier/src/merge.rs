@@ -1,6 +1,7 @@
 //! Parts of an answer to the whole: exact sums, in any order; and the way off the async threads for what takes milliseconds.
 
 use flamelake_model::StatusError;
+use flamelake_model::function_index::FUNCTION_PLACES_MAX;
 use flamelake_model::function_series::FUNCTION_POINTS_MAX;
 use flamelake_model::heatmap::{DOTS_MAX, count_dots, merge_heatmaps};
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, TimeSpan};
@@ -57,6 +58,10 @@ impl Sum {
                 all.merge(part);
                 check_function_points(all.count_points())?;
             }
+            (Self::Plain(PartialResult::Functions(all)), PartialResult::Functions(part)) => {
+                all.merge(part);
+                check_function_places(all.count_places())?;
+            }
             (Self::Plain(PartialResult::Heatmap(all)), PartialResult::Heatmap(part)) => {
                 *all = merge_heatmaps([std::mem::take(all), part]);
                 check_dots("dots", count_dots(all))?;
@@ -98,6 +103,15 @@ fn check_function_points(count: usize) -> Result<(), StatusError> {
     Err(StatusError::resource_exhausted(format!(
         "the answer has more than {FUNCTION_POINTS_MAX} points of functions: use a larger step, a shorter range, fewer functions or \
          group-by labels, or a narrower selector"
+    )))
+}
+
+fn check_function_places(count: usize) -> Result<(), StatusError> {
+    if count <= FUNCTION_PLACES_MAX {
+        return Ok(());
+    }
+    Err(StatusError::resource_exhausted(format!(
+        "the answer has more than {FUNCTION_PLACES_MAX} functions of services: give more of the name, a smaller limit or a selector"
     )))
 }
 

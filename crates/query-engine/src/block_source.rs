@@ -62,6 +62,14 @@ impl ProfileSource for BlockReader {
     async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError> {
         Ok(Self::symbols(self, in_block(part)?, detail).await?)
     }
+
+    async fn functions(
+        &self,
+        part: u32,
+        sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send),
+    ) -> Result<(), SourceError> {
+        Ok(Self::functions(self, in_block(part)?, sink).await?)
+    }
 }
 
 /// Blocks number their partitions in 16 bits (docs/formats/block.md); a head has no such bound.

@@ -1,6 +1,7 @@
 //! How much one partial answer may hold, and what a caller can do when it would hold more (promise P5).
 
 use flamelake_model::StatusError;
+use flamelake_model::function_index::FUNCTION_PLACES_MAX;
 use flamelake_model::function_series::FUNCTION_POINTS_MAX;
 use flamelake_model::heatmap::DOTS_MAX;
 
@@ -34,6 +35,12 @@ pub(crate) fn check_label_sets(count: usize) -> Result<(), SourceError> {
 /// See [`POINTS_MAX`].
 pub(crate) fn check_points(count: usize) -> Result<(), SourceError> {
     check(count, POINTS_MAX, "points", "use a larger step, a shorter range or fewer group-by labels")
+}
+
+/// See [`FUNCTION_PLACES_MAX`].
+pub(crate) fn check_function_places(count: usize) -> Result<(), SourceError> {
+    let remedy = "give more of the name, a smaller limit or a selector of services";
+    check(count, FUNCTION_PLACES_MAX, "functions of services", remedy)
 }
 
 /// See [`FUNCTION_POINTS_MAX`].

@@ -3,7 +3,7 @@
 use flamelake_model::query::{PartialAnswer, PartialQuery, PartialResult, QueryStats, Selection, TimeSpan};
 
 use crate::select::SeriesFilter;
-use crate::{ProfileSource, SourceError, function_series, heatmap, labels, pprof, time_series, tree};
+use crate::{ProfileSource, SourceError, function_series, functions, heatmap, labels, pprof, time_series, tree};
 
 /// Answers a question from one source. Dropping the future cancels it at its next pause or read.
 ///
@@ -28,6 +28,7 @@ pub async fn execute(source: &dyn ProfileSource, query: &PartialQuery) -> Result
         PartialQuery::FunctionSeries(series) => {
             PartialResult::FunctionSeries(function_series::function_series(source, query, series, &mut stats).await?)
         }
+        PartialQuery::Functions(asked) => PartialResult::Functions(functions::functions(source, query, asked).await?),
         PartialQuery::Heatmap(heatmap) => {
             PartialResult::Heatmap(heatmap::heatmap(source, query, heatmap, &mut stats).await?)
         }

@@ -17,13 +17,14 @@ mod pprof;
 mod grid;
 mod time_series;
 mod function_series;
+mod functions;
 mod heatmap;
 mod merge;
 mod bounds;
 
 pub use execute::execute;
 pub use merge::Merger;
-pub use source::{PartitionInfo, ProfileSource, SourceError};
+pub use source::{PartitionInfo, ProfileSource, SourceError, each_function};
 
 #[cfg(test)]
 mod tests;

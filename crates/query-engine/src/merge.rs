@@ -7,7 +7,9 @@ use flamelake_model::{ErrorCode, StatusError};
 use flamelake_pprof::PprofBuilder;
 
 use crate::SourceError;
-use crate::bounds::{check_dots, check_function_points, check_label_sets, check_points, check_strings};
+use crate::bounds::{
+    check_dots, check_function_places, check_function_points, check_label_sets, check_points, check_strings,
+};
 
 /// Collects partial answers to one question, in any order. Merging trees and profiles takes CPU: keep it off socket threads.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ impl Merger {
             (PartialResult::FunctionSeries(all), PartialResult::FunctionSeries(part)) => {
                 all.merge(part);
                 check_function_points(all.count_points())
+            }
+            (PartialResult::Functions(all), PartialResult::Functions(part)) => {
+                all.merge(part);
+                check_function_places(all.count_places())
             }
             (PartialResult::Heatmap(all), PartialResult::Heatmap(part)) => {
                 *all = merge_heatmaps([std::mem::take(all), part]);

@@ -42,6 +42,12 @@ impl<'a> SeriesFilter<'a> {
         self.type_id.is_none() && self.selection.selector.is_empty()
     }
 
+    /// Nothing but services is asked for: partitions match whole or not at all.
+    pub(crate) fn is_of_services(&self) -> bool {
+        let mut matchers = self.selection.selector.matchers().iter();
+        self.type_id.is_none() && matchers.all(|matcher| matcher.name() == label_name::SERVICE_NAME)
+    }
+
     /// Can the partition hold a series of the question?
     pub(crate) fn admits(&self, partition: &PartitionInfo) -> bool {
         self.overlaps(partition.min_time, partition.max_time)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use flamelake_block::pause::{SAMPLES_BETWEEN_PAUSES, pause};
 use flamelake_block::reader::{SampleBatch, SampleColumns, SeriesEntry, SymbolDetail};
 use flamelake_block::rows::ProfileRow;
 use flamelake_model::{StatusError, TimestampNs};
@@ -85,4 +86,46 @@ pub trait ProfileSource: Send + Sync {
     }
     /// Symbols of a partition.
     async fn symbols(&self, part: u32, detail: SymbolDetail) -> Result<Arc<dyn SymbolSource>, SourceError>;
+    /// Name and source file of each function of a partition, some of them maybe more than once, in no particular order.
+    async fn functions(
+        &self,
+        part: u32,
+        sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send),
+    ) -> Result<(), SourceError> {
+        let symbols = self.symbols(part, SymbolDetail::Locations).await?;
+        each_function(&*symbols, sink).await;
+        Ok(())
+    }
+}
+
+/// Calls `sink(name, file)` once for each function that some location has. The symbols have all detail.
+pub async fn each_function(symbols: &dyn SymbolSource, sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send)) {
+    let (mut locations, mut functions) = (Seen::default(), Seen::default());
+    for stack in 1..symbols.stack_count() {
+        if (stack as usize).is_multiple_of(SAMPLES_BETWEEN_PAUSES) {
+            pause().await;
+        }
+        let location = symbols.stack_location(stack);
+        if !locations.is_new(location) {
+            continue;
+        }
+        for line in symbols.location(location).lines.iter().filter(|line| functions.is_new(line.function)) {
+            let view = symbols.function(line.function);
+            sink(view.name, view.filename);
+        }
+    }
+}
+
+/// Ids that were met.
+#[derive(Default)]
+struct Seen(Vec<bool>);
+
+impl Seen {
+    fn is_new(&mut self, id: u32) -> bool {
+        let id = id as usize;
+        if self.0.len() <= id {
+            self.0.resize(id + 1, false);
+        }
+        !std::mem::replace(&mut self.0[id], true)
+    }
 }

@@ -1,8 +1,11 @@
 //! The engine over sources in memory: single answers, and the law that layout does not matter (promise P8).
 
 mod double;
+mod function_index;
 mod function_series;
 
+use flamelake_model::function_index::FunctionIndexQuery;
+use flamelake_model::function_series::FunctionRegex;
 use flamelake_model::heatmap::{Dot, DotKind, HeatmapDots, HeatmapQuery};
 use flamelake_model::query::{
     ExemplarKind, FunctionSeriesQuery, GoPgo, PartialAnswer, PartialQuery, PartialResult, PartialTimeSeries,
@@ -425,7 +428,7 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
         Just("{core=\"1\",service_name=~\"s[01]\"}")
     ];
     let range = (0_i64..1_500, 0_i64..1_000);
-    (selector, any_filter(), range, 0_u8..12, 1_i64..400, any::<bool>(), function_series::any_functions()).prop_map(
+    (selector, any_filter(), range, 0_u8..13, 1_i64..400, any::<bool>(), function_series::any_functions()).prop_map(
         |(selector, filter, (start, length), kind, step_ms, flag, functions)| {
             let typed = selection(selector, start, start + length);
             // Label answers are as fine as a series' time span, which the layout changes: ask them for all time.
@@ -460,6 +463,12 @@ fn any_query() -> impl Strategy<Value = PartialQuery> {
                     functions,
                     group_by: if flag { vec!["pod".to_owned()] } else { Vec::new() },
                     step_ms,
+                }),
+                // Functions are as fine as partitions: with a selector of series the layout may change which are found.
+                11 => PartialQuery::Functions(FunctionIndexQuery {
+                    selection: untyped("{service_name=~\"s[01]\"}", 0, 10_000),
+                    functions: FunctionRegex::containing(if flag { "" } else { "B" }).unwrap(),
+                    limit: step_ms as usize % 4 + 1,
                 }),
                 _ => PartialQuery::TimeSeries(TimeSeriesQuery {
                     selection: typed,

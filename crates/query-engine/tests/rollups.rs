@@ -7,6 +7,8 @@ use flamelake_block::meta::Ulid;
 use flamelake_block::reader::BlockReader;
 use flamelake_block::rows::{PartitionRows, ProfileRow, SeriesRows};
 use flamelake_block::writer::{BlockIdentity, BlockWriter, block_folder};
+use flamelake_model::function_index::FunctionIndexQuery;
+use flamelake_model::function_series::FunctionRegex;
 use flamelake_model::query::{
     FunctionMatch, FunctionSeries, FunctionSeriesQuery, PartialQuery, PartialResult, SampleFilter, Selection,
 };
@@ -102,6 +104,27 @@ async fn ask(reader: &BlockReader, query: &PartialQuery) -> (FunctionSeries, u64
     let answer = execute(reader, query).await.unwrap();
     let PartialResult::FunctionSeries(series) = answer.result else { panic!("functions") };
     (series, answer.stats.samples)
+}
+
+#[tokio::test]
+async fn a_block_lists_its_functions_without_reading_samples() {
+    let reader = reader(partition(&mut seeded_rng("a_block_lists_its_functions")), false).await;
+    let query = PartialQuery::Functions(FunctionIndexQuery {
+        selection: Selection {
+            profile_type: None,
+            selector: Selector::all(),
+            range: TimeRange::new(TimestampMs(START_MS), TimestampMs(START_MS + MINUTE_MS)).unwrap(),
+        },
+        functions: FunctionRegex::containing("F").unwrap(),
+        limit: 4,
+    });
+    let answer = execute(&reader, &query).await.unwrap();
+    let PartialResult::Functions(index) = answer.result else { panic!("functions") };
+    assert_eq!(index.functions().keys().collect::<Vec<_>>(), ["f0", "f1", "f2", "f3"]);
+    let place = &index.functions()["f0"]["shop"];
+    assert_eq!(place.profile_types.iter().collect::<Vec<_>>(), [CPU]);
+    assert_eq!(place.first.to_ms().0, START_MS);
+    assert!(index.more && answer.stats.samples == 0);
 }
 
 #[tokio::test]

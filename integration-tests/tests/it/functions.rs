@@ -3,6 +3,7 @@
 use anyhow::{Context as _, ensure};
 use flamelake_integration_tests::answers::CPU;
 use flamelake_integration_tests::cluster::Cluster;
+use flamelake_integration_tests::server::binary;
 use flamelake_integration_tests::{Client, Server, ServerOptions, now_ns, push_cpu};
 use serde_json::{Value, json};
 
@@ -91,6 +92,49 @@ async fn costliest_functions_over_time_from_head_and_blocks() -> anyhow::Result<
     Ok(())
 }
 
+/// Which services run `work`, and their shares.
+async fn expect_index(client: &Client, start: i64) -> anyhow::Result<()> {
+    let found = get(client, &format!("/api/v1/functions?q=WOR&from={}&until={}", start - 60, start + 180)).await?;
+    ensure!(found["functions"].as_array().map(Vec::len) == Some(1) && found["more"] == false, "{found}");
+    let services = &found["functions"][0]["services"];
+    ensure!(found["functions"][0]["name"] == "work", "{found}");
+    ensure!(services[0]["service_name"] == "bank" && services[1]["service_name"] == "shop", "{found}");
+    ensure!(services[1]["profile_types"] == json!([CPU]) && services[1]["first_ms"] == start * 1000, "{found}");
+    let until = start + 120;
+    let path = format!("/api/v1/functions?q=work&shares=1&query={CPU}%7B%7D&from={start}&until={until}&step=60");
+    let shares = get(client, &path).await?;
+    let services = &shares["functions"][0]["services"];
+    ensure!(
+        services[0]["self"] == json!([0.0, 1.0, 0.0]) && services[0]["total"] == json!([0.0, 1.0, 0.0]),
+        "{shares}"
+    );
+    ensure!(services[1]["self"][0].as_f64().is_some_and(|share| (share - 5.0 / 7.0).abs() < 1e-9), "{shares}");
+    let narrowed =
+        get(client, "/api/v1/functions?regex=ma.n%7Cpay&query=%7Bservice_name%3D%22bank%22%7D&limit=1").await?;
+    ensure!(narrowed["functions"][0]["name"] == "main" && narrowed["more"] == true, "{narrowed}");
+    for wrong in ["", "q=a&regex=b", "q=a&shares=1", "q=a&query=%7B", "regex=%28"] {
+        let answer = get(client, &format!("/api/v1/functions?{wrong}")).await?;
+        ensure!(answer["code"] == "invalid_argument", "{wrong}: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn functions_are_found_in_head_blocks_and_terminal() -> anyhow::Result<()> {
+    let server = Server::start(ServerOptions::new()).await?;
+    let (client, start) = (server.client(), start());
+    push_some(&client, start).await?;
+    expect_index(&client, start).await?;
+    server.flush().await?;
+    expect_index(&client, start).await?;
+    let command = ["query", "functions", "idl", "--output", "csv", "--url", &server.url()];
+    let output = std::process::Command::new(binary()?).args(command).output()?;
+    let (rows, errors) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
+    ensure!(output.status.success() && rows.starts_with("function,service_name,"), "{rows}{errors}");
+    ensure!(rows.contains("\r\nidle,shop,"), "{rows}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_cluster_adds_up_the_functions_of_its_parts() -> anyhow::Result<()> {
     let roles = [
@@ -105,7 +149,9 @@ async fn a_cluster_adds_up_the_functions_of_its_parts() -> anyhow::Result<()> {
     let (push, query, start) = (cluster.client("distributor-0"), cluster.client("querier-0"), start());
     push_some(&push, start).await?;
     expect_series(&query, start).await?;
+    expect_index(&query, start).await?;
     cluster.flush(&["ingester-0", "ingester-1"]).await?;
     expect_series(&query, start).await?;
+    expect_index(&query, start).await?;
     cluster.expect_no_trouble()
 }

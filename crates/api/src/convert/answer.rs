@@ -90,6 +90,7 @@ impl From<PartialResult> for v1::PartialResult {
                 series: series.into_iter().map(v1::TimeSeries::from).collect(),
             }),
             PartialResult::FunctionSeries(series) => kind::Result::FunctionSeries(series.into()),
+            PartialResult::Functions(index) => kind::Result::Functions(index.into()),
             PartialResult::Heatmap(groups) => {
                 kind::Result::Heatmap(kind::Heatmap { groups: groups.into_iter().map(v1::HeatmapDots::from).collect() })
             }
@@ -120,6 +121,7 @@ impl TryFrom<v1::PartialResult> for PartialResult {
                 Self::TimeSeries(list.series.into_iter().map(PartialTimeSeries::try_from).collect::<Result<_, _>>()?)
             }
             kind::Result::FunctionSeries(series) => Self::FunctionSeries(series.try_into()?),
+            kind::Result::Functions(index) => Self::Functions(index.into()),
             kind::Result::Heatmap(list) => {
                 Self::Heatmap(list.groups.into_iter().map(HeatmapDots::try_from).collect::<Result<_, _>>()?)
             }

@@ -1,5 +1,7 @@
 //! Questions between roles, to and from `flamelake.query.v1`.
 
+use flamelake_model::function_index::FunctionIndexQuery;
+use flamelake_model::function_series::FunctionRegex;
 use flamelake_model::heatmap::{DotKind, HeatmapQuery};
 use flamelake_model::query::{
     ExemplarKind, FunctionSeriesQuery, GoPgo, PartialQuery, SampleFilter, Selection, TimeSeriesQuery,
@@ -44,6 +46,7 @@ impl From<&PartialQuery> for v1::PartialQuery {
             PartialQuery::FunctionSeries(query) => {
                 (Some(&query.filter), Question::FunctionSeries(kind::FunctionSeries::from(query)))
             }
+            PartialQuery::Functions(query) => (None, Question::Functions(kind::Functions::from(query))),
             PartialQuery::Heatmap(query) => {
                 let question = kind::Heatmap {
                     group_by: query.group_by.clone(),
@@ -89,6 +92,10 @@ impl TryFrom<v1::PartialQuery> for PartialQuery {
                 check_step(step_ms)?;
                 let functions = function_match(functions)?;
                 Self::FunctionSeries(FunctionSeriesQuery { selection, filter, functions, group_by, step_ms })
+            }
+            Question::Functions(kind::Functions { regex, limit }) => {
+                let functions = FunctionRegex::new(&regex)?;
+                Self::Functions(FunctionIndexQuery { selection, functions, limit: limit as usize })
             }
             Question::Heatmap(kind::Heatmap { group_by, step_ms, spans, labels }) => {
                 check_step(step_ms)?;

@@ -166,6 +166,17 @@ fn names(functions: &Columns<'_>) -> Result<(Texts, Vec<u32>), ReadError> {
     Ok((names, of_functions))
 }
 
+/// Name and source file of each function.
+pub(super) fn each_function(
+    functions: &Columns<'_>,
+    sink: &mut (dyn for<'r> FnMut(&'r str, &'r str) + Send),
+) -> Result<(), ReadError> {
+    let names = functions.parts::<StringArray>("name")?.into_iter().flat_map(|part| part.iter());
+    let files = functions.parts::<StringArray>("filename")?.into_iter().flat_map(|part| part.iter());
+    names.zip(files).for_each(|(name, file)| sink(name.unwrap_or_default(), file.unwrap_or_default()));
+    Ok(())
+}
+
 /// Parents from column `up`; the root is its own.
 fn parents(columns: &Columns<'_>) -> Result<Vec<u32>, ReadError> {
     let mut parents = columns.numbers::<UInt32Type>("up")?;

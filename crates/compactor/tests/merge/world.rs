@@ -381,6 +381,7 @@ fn text(result: PartialResult) -> Vec<String> {
         PartialResult::LabelSets(all) => all.into_iter().map(|labels| format!("{labels:?}")).collect(),
         PartialResult::TimeSeries(all) => all.into_iter().map(|series| format!("{series:?}")).collect(),
         PartialResult::FunctionSeries(all) => vec![format!("{all:?}")],
+        PartialResult::Functions(index) => vec![format!("{:?}", index.functions())],
         PartialResult::Heatmap(all) => all.into_iter().map(|dots| format!("{dots:?}")).collect(),
         PartialResult::TimeSpan(span) => vec![format!("{span:?}")],
     }

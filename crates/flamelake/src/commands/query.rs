@@ -25,6 +25,7 @@ use super::Target;
 use super::client::Client;
 use super::diff;
 use super::exit::Exit;
+use super::functions;
 use super::output::{Format, Rows};
 use super::render::{self, Paint};
 use super::time;
@@ -81,6 +82,17 @@ enum Question {
         /// Sorts by cost with everything called, not by own cost.
         #[arg(long)]
         cumulative: bool,
+    },
+    /// Which services run a function: where its name has TEXT somewhere.
+    Functions {
+        /// A piece of the name, in any case.
+        text: String,
+        /// TEXT is a regular expression that the whole name matches.
+        #[arg(long)]
+        regex: bool,
+        /// Most functions shown.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
     },
     /// Which functions' share of the total changed, against other data or another time (by default the time just before, as long).
     Diff {
@@ -159,6 +171,7 @@ impl Query {
             Question::Series { group_by, step, limit } => asked.series(group_by, step.as_deref(), limit).await,
             Question::Flamegraph { min_percent, depth } => asked.flamegraph(min_percent, depth).await,
             Question::Top { rows, cumulative } => asked.top(rows, cumulative).await,
+            Question::Functions { text, regex, limit } => asked.functions(&text, regex, limit).await,
             Question::Diff { base_query, base_from, base_until, rows, fail_over } => {
                 let range = base_from.as_deref().zip(base_until.as_deref());
                 let base = asked.base(base_query, range)?;
@@ -270,6 +283,19 @@ impl Asked {
         let answer: SelectSeriesResponse = self.client.call("querier.v1.QuerierService/SelectSeries", &request).await?;
         let grid = render::Grid { start: self.start, end: self.end, step_ms: step.as_millis() as i64 };
         self.tell(&render::series_rows(&answer.series), || render::series(&answer.series, &grid, &unit))
+    }
+
+    async fn functions(&self, text: &str, is_regex: bool, limit: usize) -> anyhow::Result<()> {
+        let query = functions::Query {
+            text,
+            is_regex,
+            limit,
+            selector: &self.query,
+            profile_type: self.profile_type.as_deref(),
+            range: [self.start, self.end],
+        };
+        let found = functions::Found::read(&self.client.get_text(&query.path()).await?)?;
+        self.tell(&found.rows(), || found.table())
     }
 
     async fn tree(&self) -> anyhow::Result<(Tree, String)> {

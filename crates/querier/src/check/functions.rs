@@ -1,7 +1,9 @@
 //! Questions about functions as requests name them.
 
 use flamelake_model::StatusError;
+use flamelake_model::function_index::FunctionIndexQuery;
 use flamelake_model::function_series::{FunctionMatch, FunctionRegex, FunctionSeriesQuery};
+use flamelake_model::query::Selection;
 
 use super::{Checker, SampleFilterInput, parse_type, select, step_ms, unique};
 
@@ -49,6 +51,45 @@ impl Checker<'_> {
         let filter = input.filter.check()?;
         let functions = input.functions.check()?;
         Ok(Some(FunctionSeriesQuery { selection, filter, functions, group_by, step_ms }))
+    }
+}
+
+/// A name as somebody looks for it.
+#[derive(Clone, Debug)]
+pub(crate) enum NameInput {
+    /// Has this text somewhere, in any case.
+    Containing(String),
+    /// Matches as a whole, RE2.
+    Regex(String),
+}
+
+/// Functions by name.
+#[derive(Clone, Debug)]
+pub(crate) struct FunctionIndexInput {
+    /// Empty: any.
+    pub(crate) profile_type: String,
+    pub(crate) label_selector: String,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) name: NameInput,
+    pub(crate) limit: usize,
+}
+
+impl Checker<'_> {
+    /// Functions by name: what is checked of labels, then the type and the name.
+    pub(crate) fn function_index(&self, input: &FunctionIndexInput) -> Result<Option<FunctionIndexQuery>, StatusError> {
+        let matchers = std::slice::from_ref(&input.label_selector);
+        let Some(selection) = self.labels(input.start, input.end, matchers, || Ok(()))? else { return Ok(None) };
+        let profile_type = match input.profile_type.as_str() {
+            "" => None,
+            id => Some(parse_type(id)?),
+        };
+        let functions = match &input.name {
+            NameInput::Containing(text) => FunctionRegex::containing(text)?,
+            NameInput::Regex(text) => FunctionRegex::new(text)?,
+        };
+        let selection = Selection { profile_type, ..selection };
+        Ok(Some(FunctionIndexQuery { selection, functions, limit: input.limit.max(1) }))
     }
 }
 

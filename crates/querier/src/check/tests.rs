@@ -403,3 +403,24 @@ fn functions_are_checked_as_series_are() {
     let old = FunctionSeriesInput { start: 1, end: 2, ..of(FunctionsInput::Regex("(".to_owned())) };
     assert!(check(|checker| checker.function_series(&old)).unwrap().is_none());
 }
+
+#[test]
+fn functions_are_looked_for_like_labels() {
+    let input = |profile_type: &str, selector: &str, name| FunctionIndexInput {
+        profile_type: profile_type.to_owned(),
+        label_selector: selector.to_owned(),
+        start: NOW - HOUR,
+        end: NOW,
+        name,
+        limit: 5,
+    };
+    let containing = || NameInput::Containing("Cart".to_owned());
+    let query = check(|checker| checker.function_index(&input("", "{}", containing()))).unwrap().unwrap();
+    assert!(query.selection.profile_type.is_none() && query.functions.is_match("shop.cart.add"));
+    let typed = check(|checker| checker.function_index(&input(CPU, "{a=\"b\"}", containing()))).unwrap().unwrap();
+    assert_eq!(typed.selection.profile_type.unwrap().to_string(), CPU);
+    let refused = |input: FunctionIndexInput| invalid(check(|checker| checker.function_index(&input)));
+    assert!(refused(input("x", "{}", containing())).contains("profile-type"));
+    assert!(refused(input("", "{", containing())).contains("failed to parse label selector"));
+    assert!(refused(input("", "{}", NameInput::Regex("(".to_owned()))).contains("missing closing )"));
+}

@@ -39,8 +39,7 @@ impl Querier {
         by: FunctionValue,
         limit: usize,
     ) -> Result<Answer<Option<TopFunctions>>, StatusError> {
-        let limits = self.limits(caller);
-        let Some(query) = self.checker(&limits).function_series(input)? else { return Ok(Answer::default()) };
+        let Some(query) = self.check_functions(caller, input)? else { return Ok(Answer::default()) };
         let grid = Grid::of(&query)?;
         let Answer { value: whole, set_aside } = self.ask_functions(caller, query.in_one_bucket()).await?;
         let found = whole.functions.len();

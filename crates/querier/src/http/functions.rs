@@ -127,7 +127,7 @@ fn functions(params: &Params) -> Result<FunctionsInput, StatusError> {
 }
 
 /// Seconds: given as a number or as a duration, else what suits the range.
-fn step(text: &str, from: TimestampMs, until: TimestampMs) -> Result<f64, StatusError> {
+pub(super) fn step(text: &str, from: TimestampMs, until: TimestampMs) -> Result<f64, StatusError> {
     if text.is_empty() {
         return Ok(step_seconds(from, until, POINTS) as f64);
     }

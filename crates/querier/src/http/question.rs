@@ -17,17 +17,28 @@ impl LegacyQuery {
         if text.is_empty() {
             return Err(StatusError::invalid_argument(format!("{parameter:?} is required")));
         }
-        let failed =
-            |why: &str| StatusError::new(ErrorCode::InvalidArgument, format!("failed to parse {parameter:?}: {why}"));
-        let selector = Selector::parse(text).map_err(|error| failed(&error.message))?;
-        let is_type = |matcher: &&Matcher| matcher.name() == label_name::NAME && matcher.op() == MatchOp::Equal;
-        let Some(id) = selector.matchers().iter().find(is_type) else {
-            return Err(failed("it must begin with a profile type: process_cpu:cpu:nanoseconds:cpu:nanoseconds{…}"));
+        let (id, selector) = split(parameter, text)?;
+        let Some(id) = id else {
+            let why = "it must begin with a profile type: process_cpu:cpu:nanoseconds:cpu:nanoseconds{…}";
+            return Err(failed(parameter, why));
         };
-        let profile_type = ProfileType::parse(id.value()).map_err(|error| failed(&error.to_string()))?;
-        let others = selector.matchers().iter().filter(|matcher| *matcher != id).cloned().collect();
-        Ok(Self { profile_type, selector: Selector::from_matchers(others).to_string() })
+        let profile_type = ProfileType::parse(&id).map_err(|error| failed(parameter, &error.to_string()))?;
+        Ok(Self { profile_type, selector })
     }
+}
+
+/// The id of the type if one is given, and the selector without it. An empty text is `{}`.
+pub(super) fn split(parameter: &str, text: &str) -> Result<(Option<String>, String), StatusError> {
+    let text = if text.is_empty() { "{}" } else { text };
+    let selector = Selector::parse(text).map_err(|error| failed(parameter, &error.message))?;
+    let is_type = |matcher: &&Matcher| matcher.name() == label_name::NAME && matcher.op() == MatchOp::Equal;
+    let id = selector.matchers().iter().find(is_type);
+    let others = selector.matchers().iter().filter(|matcher| Some(*matcher) != id).cloned().collect();
+    Ok((id.map(|id| id.value().to_owned()), Selector::from_matchers(others).to_string()))
+}
+
+fn failed(parameter: &str, why: &str) -> StatusError {
+    StatusError::new(ErrorCode::InvalidArgument, format!("failed to parse {parameter:?}: {why}"))
 }
 
 #[cfg(test)]
