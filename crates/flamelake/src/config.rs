@@ -62,6 +62,8 @@ flamelake_config::section! {
             pub symbolizer: flamelake_debuginfo::SymbolizerConfig,
             /// The query API.
             pub querier: flamelake_querier::QuerierConfig,
+            /// Metrics of profiles.
+            pub recording_rules: flamelake_querier::RecordingRulesConfig,
             /// Retention.
             pub compactor: flamelake_compactor::CompactorConfig,
             /// Bounds for each tenant.

@@ -204,6 +204,12 @@ fn background(
         tasks.push(tokio::spawn(async move { token.run_until_cancelled(cache.run()).await.unwrap_or_default() }));
     }
     if let Some(ingester) = system.ingester.clone() {
+    if let Some(rules) = system.recording_rules.clone() {
+        tasks.push(tokio::spawn(rules.run(stop.clone())));
+    }
+    if let Some(queries) = system.async_queries.clone() {
+        tasks.push(tokio::spawn(queries.run(stop.clone())));
+    }
         let (ring, own) = (cluster.handle(), cluster.own_id().clone());
         let recoverer = Recoverer { ring, own, ingester, members: cluster.members(), clock: Arc::clone(clock) };
         tasks.push(tokio::spawn(recoverer.run(stop.clone())));

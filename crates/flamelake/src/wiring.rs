@@ -15,7 +15,10 @@ use flamelake_distributor::{Distributor, DistributorDeps, Distributors, RouteDep
 use flamelake_ingester::{Ingester, IngesterDeps, ingester_service};
 use flamelake_journal::{JournalConfig, open_log_store};
 use flamelake_object_storage::{Bucket, LocalCache, LocalCacheConfig};
-use flamelake_querier::{AdHocProfiles, Querier, QuerierDeps, Settings, ShardedGateways};
+use flamelake_querier::{
+    AdHocProfiles, AsyncQueries, OwnsAllRules, Querier, QuerierDeps, RecordingRules, RecordingRulesDeps, RuleOwnership,
+    Settings, ShardedGateways,
+};
 use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
@@ -43,6 +46,10 @@ pub(crate) struct System {
     /// In front of the bucket of the store-gateway.
     pub(crate) local_cache: Option<LocalCache>,
     /// Fetches debug information that queries missed.
+    /// Queries that are answered later.
+    pub(crate) async_queries: Option<AsyncQueries>,
+    /// Metrics of profiles.
+    pub(crate) recording_rules: Option<RecordingRules>,
     pub(crate) debuginfod: Option<Debuginfod>,
 }
 
@@ -107,6 +114,8 @@ pub(crate) async fn build(
         gateway: None,
         local_cache: None,
         debuginfod: None,
+        async_queries: None,
+        recording_rules: None,
     };
     let wants_store = [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor];
     let has_uploads = settings.symbolizer.enabled && roles.has(Role::Distributor);
@@ -133,8 +142,18 @@ pub(crate) async fn build(
         if roles.has(Role::Querier) {
             let querier = parts.querier(&store, &system);
             system.http = system.http.merge(querier.http(settings.tenancy())).merge(flamelake_web::routes());
-            system.rpc =
-                system.rpc.merge(querier.rpc()).merge(Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc());
+            system.async_queries = settings
+                .querier
+                .async_queries_enabled
+                .then(|| AsyncQueries::new(querier.clone(), store.bucket.clone(), Arc::clone(clock)));
+            let settings_rpc = Settings::new(store.bucket.clone(), Arc::clone(clock)).rpc();
+            let has_rules = settings.recording_rules.enabled;
+            system.rpc = system.rpc.merge(querier.rpc(system.async_queries.clone(), has_rules)).merge(settings_rpc);
+            if has_rules {
+                let rules = parts.recording_rules(&store, querier)?;
+                system.rpc = system.rpc.merge(rules.rpc());
+                system.recording_rules = Some(rules);
+            }
             let formats = Arc::new(adhoc_formats::pprofs);
             let limits = Arc::clone(&parts.limits);
             let adhoc = AdHocProfiles::new(store.bucket.clone(), Arc::clone(clock), limits, formats);
@@ -267,6 +286,22 @@ impl Parts<'_> {
 
     fn distributor(&self, system: &System) -> anyhow::Result<Arc<Distributor>> {
         let ring = self.cluster.handle();
+    fn recording_rules(&self, store: &Store, querier: Querier) -> anyhow::Result<RecordingRules> {
+        let ownership: Arc<dyn RuleOwnership> =
+            if self.has_etcd() { self.cluster.members() } else { Arc::new(OwnsAllRules) };
+        Ok(RecordingRules::new(
+            self.settings.recording_rules.clone(),
+            RecordingRulesDeps {
+                querier,
+                bucket: store.bucket.clone(),
+                limits: Arc::clone(&self.limits),
+                ownership,
+                clock: Arc::clone(self.clock),
+                registry: self.registry.clone(),
+            },
+        )?)
+    }
+
         let distributors = Distributors(Arc::new(move || ring.snapshot().usable(Role::Distributor)));
         let ingester: Arc<dyn IngesterApi> = match &system.ingester_api {
             Some(ingester) if !self.has_etcd() => Arc::clone(ingester),

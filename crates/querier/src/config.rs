@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use flamelake_config::ByteSize;
+
 flamelake_config::section! {
     /// Querier: the public query API.
     pub struct QuerierConfig {
@@ -14,5 +16,10 @@ flamelake_config::section! {
         /// On: an ingester or a store-gateway that cannot be reached is left out, and the answer names it in the header
         /// `x-flamelake-partial`. Off: the query fails with `unavailable`.
         "querier.partial-results" => pub partial_results: bool = false,
+        /// On: `SelectMergeStacktraces` with `async {type: FORCE}` answers with an id at once and with the result later; queriers then need to write
+        /// to the bucket (`docs/formats/async.md`). Off: `unimplemented`.
+        "query-frontend.async-queries-enabled" => pub async_queries_enabled: bool = false,
+        /// Largest result of an asynchronous query; a larger one is a failure.
+        "query-frontend.async-result-bytes-max" => pub async_result_bytes_max: ByteSize = ByteSize(64 << 20),
     }
 }

@@ -2,8 +2,8 @@
 //! their exact parts, cuts once, and renders.
 //!
 //! Promises: a row is answered by exactly one side, whatever is flushed or compacted meanwhile (P2); an answer never depends on how
-//! rows are spread (P8); queries, queues and time are bounded (P5). Of the store it reads the catalog, and keeps tenants' settings there: it
-//! knows no block format and no query engine.
+//! rows are spread (P8); queries, queues and time are bounded (P5). Of the store it reads the catalog, and keeps tenants' settings and the results of
+//! asynchronous queries there: it knows no block format and no query engine.
 
 mod config;
 mod service;
@@ -22,14 +22,21 @@ mod heatmap;
 mod functions;
 mod labels;
 mod about;
+mod async_queries;
+mod numbered;
 mod settings;
+mod recording_rules;
 mod adhoc;
 mod error;
 mod metrics;
 
 pub use adhoc::{AdHocFormats, AdHocPprof, AdHocProfiles};
+pub use async_queries::AsyncQueries;
 pub use config::QuerierConfig;
 pub use error::QuerierError;
 pub use members::ShardedGateways;
+pub use recording_rules::{
+    OwnsAllRules, RecordingRules, RecordingRulesConfig, RecordingRulesDeps, RuleOwnership, RulesConfigError,
+};
 pub use service::{Querier, QuerierDeps};
 pub use settings::Settings;

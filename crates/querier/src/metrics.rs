@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     /// By cause.
     pub(crate) replans: IntCounterVec,
     pub(crate) partial_answers: IntCounter,
+    /// By outcome.
+    pub(crate) async_queries: IntCounterVec,
 }
 
 impl Metrics {
@@ -33,7 +35,12 @@ impl Metrics {
             Opts::new("flamelake_querier_replans_total", "Queries planned again because data moved, by cause.");
         let replans = IntCounterVec::new(options, &["cause"]).expect("a literal metric name is valid");
         registry.register(Box::new(replans.clone())).expect("a process has one querier");
+        let options =
+            Opts::new("flamelake_querier_async_queries_total", "Asynchronous queries that ended here, by outcome.");
+        let async_queries = IntCounterVec::new(options, &["outcome"]).expect("a literal metric name is valid");
+        registry.register(Box::new(async_queries.clone())).expect("a process has one querier");
         Self {
+            async_queries,
             query_seconds,
             replans,
             samples: counter("flamelake_querier_samples_total", "Sample rows added up for queries."),

@@ -10,10 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::check::{HeatmapInput, SampleFilterInput, SeriesInput, StacktracesInput};
 use crate::service::{Answer, Caller};
-use crate::{Querier, about};
+use crate::{AsyncQueries, Querier, about};
 
 /// Names the blocks that an answer had to leave out.
 pub(crate) const PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-flamelake-partial");
+/// The only method that may be answered later.
+pub(crate) const STACKTRACES: &str = "SelectMergeStacktraces";
 /// Most bytes of that header.
 const PARTIAL_HEADER_BYTES_MAX: usize = 2048;
 
@@ -37,9 +39,9 @@ macro_rules! method {
 }
 
 impl Querier {
-    /// The methods of the public query service.
-    pub fn rpc(&self) -> RpcRouter {
-        let router = about::rpc();
+    /// The methods of the public query service; without `later` no query is answered later. `has_rules`: recording rules are served beside it.
+    pub fn rpc(&self, later: Option<AsyncQueries>, has_rules: bool) -> RpcRouter {
+        let router = about::rpc(has_rules);
         let router =
             method!(router, self, "ProfileTypes", v1::ProfileTypesRequest, v1::ProfileTypesResponse, profile_types);
         let router =
@@ -47,14 +49,7 @@ impl Querier {
         let router =
             method!(router, self, "LabelValues", types::LabelValuesRequest, types::LabelValuesResponse, label_values);
         let router = method!(router, self, "Series", v1::SeriesRequest, v1::SeriesResponse, series_labels);
-        let router = method!(
-            router,
-            self,
-            "SelectMergeStacktraces",
-            v1::SelectMergeStacktracesRequest,
-            v1::SelectMergeStacktracesResponse,
-            merge_stacktraces
-        );
+        let router = self.stacktraces(router, later);
         let router = method!(
             router,
             self,
@@ -80,6 +75,33 @@ impl Querier {
         let router =
             method!(router, self, "AnalyzeQuery", v1::AnalyzeQueryRequest, v1::AnalyzeQueryResponse, analyze_query);
         method!(router, self, "Diff", v1::DiffRequest, v1::DiffResponse, diff)
+    }
+
+    fn stacktraces(&self, router: RpcRouter, later: Option<AsyncQueries>) -> RpcRouter {
+        let querier = self.clone();
+        let path = "/querier.v1.QuerierService/SelectMergeStacktraces";
+        router.unary_with_headers(
+            path,
+            Idempotent::Yes,
+            move |context, mut request: v1::SelectMergeStacktracesRequest| {
+                let (querier, later) = (querier.clone(), later.clone());
+                async move {
+                    let caller = caller(&context);
+                    let wanted = request.r#async.take();
+                    let Some(wanted) = wanted.filter(|wanted| wanted.r#type == v1::AsyncQueryType::Force as i32) else {
+                        let call = merge_stacktraces(&querier, &caller, request);
+                        return Ok(reply(querier.run(&caller, STACKTRACES, call).await?));
+                    };
+                    let later = later.ok_or_else(|| {
+                        StatusError::unimplemented(
+                            "asynchronous queries are off (query-frontend.async-queries-enabled): ask without async",
+                        )
+                    })?;
+                    let tenant = context.tenants.exactly_one("an asynchronous query")?;
+                    Ok(reply(later.answer(tenant, caller, request, wanted).await?))
+                }
+            },
+        )
     }
 }
 
@@ -138,15 +160,12 @@ async fn series_labels(
     Ok(sets.map(|sets| v1::SeriesResponse { labels_set: sets.iter().map(Into::into).collect() }))
 }
 
-async fn merge_stacktraces(
+pub(crate) async fn merge_stacktraces(
     querier: &Querier,
     caller: &Caller,
     request: v1::SelectMergeStacktracesRequest,
 ) -> Result<Answer<v1::SelectMergeStacktracesResponse>, StatusError> {
     use v1::ProfileFormat;
-    if request.r#async.as_ref().is_some_and(|wanted| wanted.r#type == v1::AsyncQueryType::Force as i32) {
-        return Err(StatusError::unimplemented("asynchronous queries are not implemented: ask without async"));
-    }
     let format = ProfileFormat::try_from(request.format).unwrap_or(ProfileFormat::Flamegraph);
     let input = stacktraces_input(request);
     let empty = v1::SelectMergeStacktracesResponse::default;

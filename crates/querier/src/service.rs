@@ -9,7 +9,7 @@ use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_api::types::v1 as types;
 use flamelake_catalog::CatalogStore;
 use flamelake_config::{Limits, LimitsSource};
-use flamelake_model::query::{PartialQuery, PartialResult, Selection, TimeSpan};
+use flamelake_model::query::{PartialQuery, PartialResult, PartialTimeSeries, Selection, TimeSpan};
 use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
 use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimestampMs, TimestampNs, label_name};
@@ -120,6 +120,14 @@ impl Querier {
         let partial = config.partial_results;
         let fan_out = FanOut { catalog, ingesters, gateways, partial, metrics: metrics.clone() };
         Self { shared: Arc::new(Shared { config, admission, fan_out, limits, clock, metrics }) }
+    }
+
+    pub(crate) fn config(&self) -> &QuerierConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// All limits of a tenant.
@@ -306,6 +314,19 @@ impl Querier {
         let (result, set_aside) = self.ask(caller, PartialQuery::TimeSeries(question.query.clone())).await?;
         let PartialResult::TimeSeries(parts) = result else { return Err(mismatch()) };
         Ok(Answer { value: series::render(parts, &question), set_aside })
+    }
+
+    /// Exact sums over time, by group.
+    pub(crate) async fn sums(
+        &self,
+        caller: &Caller,
+        input: &SeriesInput,
+    ) -> Result<Answer<Vec<PartialTimeSeries>>, StatusError> {
+        let limits = self.limits(caller);
+        let Some(question) = self.checker(&limits).series(input)? else { return Ok(Answer::default()) };
+        let (result, set_aside) = self.ask(caller, PartialQuery::TimeSeries(question.query)).await?;
+        let PartialResult::TimeSeries(value) = result else { return Err(mismatch()) };
+        Ok(Answer { value, set_aside })
     }
 
     /// Profiles or spans by time and value.

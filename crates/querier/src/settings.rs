@@ -1,8 +1,9 @@
 //! Settings of tenants (`settings.v1.SettingsService`; `docs/formats/settings.md`).
 
-mod store;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use flamelake_api::settings::v1;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
@@ -10,24 +11,39 @@ use flamelake_object_storage::Bucket;
 use flamelake_rpc::{Idempotent, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
 
-use self::store::{Kept, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::numbered::Numbered;
 
 const NAME_BYTES_MAX: usize = 128;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Of one tenant.
 const SETTINGS_MAX: usize = 256;
 
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    value: String,
+    modified_at_ms: i64,
+}
+
+/// Those of a tenant, by name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct All {
+    settings: BTreeMap<String, Kept>,
+}
+
 /// The service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    store: Store,
+    store: Numbered<All>,
     clock: SharedClock,
 }
 
 impl Settings {
     /// Settings in this bucket.
     pub fn new(bucket: Bucket, clock: SharedClock) -> Self {
-        Self { store: Store::new(bucket, SharedClock::clone(&clock)), clock }
+        Self { store: Numbered::new(bucket, SharedClock::clone(&clock), "settings", "settings"), clock }
     }
 
     #[cfg(test)]
@@ -54,8 +70,12 @@ impl Settings {
     }
 
     async fn get(&self, tenant: &TenantId) -> Result<v1::GetSettingsResponse, StatusError> {
-        let kept = self.store.load(tenant).await?;
+        let kept = self.load(tenant).await?;
         Ok(v1::GetSettingsResponse { settings: kept.into_iter().map(|(name, kept)| setting(name, kept)).collect() })
+    }
+
+    async fn load(&self, tenant: &TenantId) -> Result<BTreeMap<String, Kept>, StatusError> {
+        Ok(self.store.newest(tenant).await?.map(|(_, all)| all.settings).unwrap_or_default())
     }
 
     async fn set(
@@ -68,19 +88,19 @@ impl Settings {
         let now_ms = self.clock.unix_nanos() / 1_000_000;
         let modified_at_ms = if given.modified_at > 0 { given.modified_at } else { now_ms };
         let kept = Kept { value: given.value, modified_at_ms };
-        let change = |all: &mut store::All| {
-            match all.get(&given.name) {
+        let change = |All { settings }: &mut All| {
+            match settings.get(&given.name) {
                 Some(before) if before.modified_at_ms > modified_at_ms => {
                     let why = format!("setting {:?} was changed later than that: read it again", given.name);
                     return Err(StatusError::new(ErrorCode::AlreadyExists, why));
                 }
-                None if all.len() >= SETTINGS_MAX => {
+                None if settings.len() >= SETTINGS_MAX => {
                     let why = format!("a tenant may have {SETTINGS_MAX} settings: delete one first");
                     return Err(StatusError::new(ErrorCode::ResourceExhausted, why));
                 }
                 _ => {}
             }
-            all.insert(given.name.clone(), kept.clone());
+            settings.insert(given.name.clone(), kept.clone());
             Ok(())
         };
         self.store.change(tenant, change).await?;
@@ -96,10 +116,10 @@ impl Settings {
         if request.name.is_empty() {
             return Err(StatusError::invalid_argument("the name of the setting is empty"));
         }
-        if self.store.load(tenant).await?.contains_key(&request.name) {
+        if self.load(tenant).await?.contains_key(&request.name) {
             self.store
                 .change(tenant, |all| {
-                    all.remove(&request.name);
+                    all.settings.remove(&request.name);
                     Ok(())
                 })
                 .await?;

@@ -24,6 +24,11 @@ impl RingKey {
         Self::of(&[b"tenant", tenant.as_str().as_bytes()])
     }
 
+    /// How much a member is wanted for a tenant, where members have no tokens.
+    pub fn of_tenant_and_member(tenant: &TenantId, id: &str) -> Self {
+        Self::of(&[b"tenant and member", tenant.as_str().as_bytes(), id.as_bytes()])
+    }
+
     /// Which ingester recovers the log of a lost one.
     pub fn of_member(id: &str) -> Self {
         Self::of(&[b"member", id.as_bytes()])

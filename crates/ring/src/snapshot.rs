@@ -110,6 +110,18 @@ impl Snapshot {
         self.compactors.first(&self.members, RingKey::of_tenant(tenant), Seen::is_usable)
     }
 
+    /// Who evaluates a tenant's recording rules: of the queriers at work, which have no tokens, the one whose hash with the tenant is highest.
+    pub fn querier_of(&self, tenant: &TenantId) -> Option<Arc<Member>> {
+        let wanted = |seen: &&Seen| {
+            let id = &seen.member.id;
+            (RingKey::of_tenant_and_member(tenant, id.as_str()), id.clone())
+        };
+        self.with_role(Role::Querier)
+            .filter(|seen| seen.is_usable())
+            .max_by_key(wanted)
+            .map(|seen| Arc::clone(&seen.member))
+    }
+
     /// The part of the circle of a role that each of its members owns, from 0 to 1, alive or not. Empty for roles that own nothing.
     pub fn shares(&self, role: Role) -> Vec<(&Arc<Member>, f64)> {
         let Some(circle) = self.circle(role) else { return Vec::new() };
@@ -198,6 +210,27 @@ mod tests {
         assert!(!snapshot.get(&all[0].id).unwrap().healthy);
         assert_eq!(snapshot.ingester_of_series(key, u64::MAX, 8).map(|member| all.contains(&member)), Some(true));
         assert_eq!(Snapshot::default().ingester_of_series(key, 1, 4), None);
+    }
+
+    #[test]
+    fn rules_move_only_from_a_querier_that_is_gone() {
+        let mut members = seen(cluster(5, &[]));
+        for one in &mut members {
+            Arc::make_mut(&mut one.member).roles = vec![Role::Querier];
+        }
+        let tenants: Vec<TenantId> = (0..100).map(|number| TenantId::parse(&format!("t{number}")).unwrap()).collect();
+        let before = Snapshot::new(1, members.clone());
+        let gone = before.querier_of(&tenants[0]).unwrap().id.clone();
+        members.iter_mut().find(|one| one.member.id == gone).unwrap().healthy = false;
+        let after = Snapshot::new(2, members);
+        let mut moved = 0;
+        for tenant in &tenants {
+            let (was, is) = (before.querier_of(tenant).unwrap(), after.querier_of(tenant).unwrap());
+            assert!(is.id != gone && (was.id == is.id || was.id == gone));
+            moved += usize::from(was.id != is.id);
+        }
+        assert!((10..35).contains(&moved), "{moved} of 100 were the fifth's");
+        assert_eq!(Snapshot::default().querier_of(&tenants[0]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agent_retries;
+mod async_queries;
 mod auth;
 mod bad_input;
 mod bad_store;
@@ -34,6 +35,7 @@ mod protocols;
 mod pull;
 mod real_clients;
 mod real_input;
+mod recording_rules;
 mod restart;
 mod retention;
 mod s3;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use flamelake_api::roles::{IngesterApi, IngesterSet, Ingesters, Member, StoreGatewayApi, StoreGateways};
 use flamelake_compactor::Ownership;
 use flamelake_model::{StatusError, TenantId};
+use flamelake_querier::RuleOwnership;
 use flamelake_ring::{self as ring, MemberId, RingHandle, RingKey, Role};
 use flamelake_runtime::clock::SharedClock;
 use futures::StreamExt as _;
@@ -170,6 +171,12 @@ impl StoreGateways for RingMembers {
         let Ok(block) = Ulid::from_string(block) else { return Vec::new() };
         let members = self.ring.snapshot().gateways_for(block, CANDIDATES);
         members.iter().map(|member| self.gateway(member)).collect()
+    }
+}
+
+impl RuleOwnership for RingMembers {
+    fn owns(&self, tenant: &TenantId) -> bool {
+        self.ring.snapshot().querier_of(tenant).is_some_and(|member| member.id == self.own)
     }
 }
 
