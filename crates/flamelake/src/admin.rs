@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use flamelake_api::google::api::HttpBody;
 use flamelake_api::roles::IngesterApi;
+use flamelake_api::status::v1 as status;
 use flamelake_model::{StatusError, TenantId};
-use flamelake_rpc::HttpError;
+use flamelake_rpc::{HttpError, Idempotent, RpcRouter};
 use flamelake_runtime::Readiness;
 use flamelake_telemetry::BuildInfo;
 use prometheus::Registry;
@@ -53,6 +55,35 @@ pub(crate) fn routes(admin: Admin) -> Router {
     starting_routes(admin.clone()).merge(looking_routes(admin))
 }
 
+/// The same as methods (`status.v1.StatusService`), for those who speak gRPC or Connect.
+pub(crate) fn rpc(config: &ConfigTexts) -> RpcRouter {
+    let texts = [
+        ("/status.v1.StatusService/GetConfig", config.all.clone()),
+        ("/status.v1.StatusService/GetDiffConfig", config.diff.clone()),
+        ("/status.v1.StatusService/GetDefaultConfig", config.defaults.clone()),
+    ];
+    let router = RpcRouter::new().unary_without_tenant(
+        "/status.v1.StatusService/GetBuildInfo",
+        Idempotent::Yes,
+        |_, _: status::GetBuildInfoRequest| async {
+            let build = BuildInfo::current();
+            let data = status::GetBuildInfoData {
+                version: build.version.to_owned(),
+                revision: build.revision.to_owned(),
+                ..status::GetBuildInfoData::default()
+            };
+            Ok(status::GetBuildInfoResponse { status: "success".to_owned(), data: Some(data) })
+        },
+    );
+    texts.into_iter().fold(router, |router, (path, text)| {
+        let data = axum::body::Bytes::from(text);
+        router.unary_without_tenant(path, Idempotent::Yes, move |_, _: status::GetConfigRequest| {
+            let data = data.clone();
+            async move { Ok(HttpBody { content_type: YAML.to_owned(), data, extensions: Vec::new() }) }
+        })
+    })
+}
+
 fn looking_routes(admin: Admin) -> Router {
     Router::new()
         .route("/config", get(config))
@@ -93,16 +124,24 @@ async fn config(State(admin): State<Admin>, Query(query): Query<ConfigMode>) -> 
     }
 }
 
+const YAML: &str = "text/plain; charset=utf-8";
+
 fn yaml(text: &str) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned()).into_response()
+    ([(header::CONTENT_TYPE, YAML)], text.to_owned()).into_response()
 }
 
-async fn build_info() -> Response {
+/// Indented for who accepts `application/json+pretty`.
+async fn build_info(headers: HeaderMap) -> Response {
     let build = BuildInfo::current();
-    Json(json!({"status": "success", "data": {
+    let told = json!({"status": "success", "data": {
         "version": build.version, "revision": build.revision, "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
-    }}))
-    .into_response()
+    }});
+    let is_pretty =
+        |value: &axum::http::HeaderValue| value.to_str().is_ok_and(|text| text.contains("application/json+pretty"));
+    if headers.get_all(header::ACCEPT).iter().any(is_pretty) {
+        return ([(header::CONTENT_TYPE, "application/json+pretty")], format!("{told:#}")).into_response();
+    }
+    Json(told).into_response()
 }
 
 #[derive(Deserialize)]

@@ -62,6 +62,8 @@ flamelake_config::section! {
             pub symbolizer: flamelake_debuginfo::SymbolizerConfig,
             /// The query API.
             pub querier: flamelake_querier::QuerierConfig,
+            /// Source code beside profiles.
+            pub vcs: flamelake_vcs::VcsConfig,
             /// Metrics of profiles.
             pub recording_rules: flamelake_querier::RecordingRulesConfig,
             /// Retention.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::access::access;
-use crate::admin::{Admin, ConfigTexts, operator_routes, routes, starting_routes};
+use crate::admin::{self, Admin, ConfigTexts, operator_routes, routes, starting_routes};
 use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
 use crate::disks;
@@ -104,7 +104,8 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let health = Health::new();
     let admin = Admin { ingester: system.ingester.clone().map(|ingester| ingester as _), ..early };
     let known = METHODS.iter().filter(|method| !method.path.contains("RecordingRules"));
-    let rpc = system.rpc.clone().known_methods(known.map(|method| (method.path, method.no_side_effects)));
+    let rpc = system.rpc.clone().merge(admin::rpc(&admin.config));
+    let rpc = rpc.known_methods(known.map(|method| (method.path, method.no_side_effects)));
     let tenancy = settings.tenancy();
     let life =
         Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
@@ -203,13 +204,13 @@ fn background(
         let token = stop.clone();
         tasks.push(tokio::spawn(async move { token.run_until_cancelled(cache.run()).await.unwrap_or_default() }));
     }
-    if let Some(ingester) = system.ingester.clone() {
     if let Some(rules) = system.recording_rules.clone() {
         tasks.push(tokio::spawn(rules.run(stop.clone())));
     }
     if let Some(queries) = system.async_queries.clone() {
         tasks.push(tokio::spawn(queries.run(stop.clone())));
     }
+    if let Some(ingester) = system.ingester.clone() {
         let (ring, own) = (cluster.handle(), cluster.own_id().clone());
         let recoverer = Recoverer { ring, own, ingester, members: cluster.members(), clock: Arc::clone(clock) };
         tasks.push(tokio::spawn(recoverer.run(stop.clone())));

@@ -23,6 +23,7 @@ use flamelake_ring::Role;
 use flamelake_rpc::{App, RpcRouter};
 use flamelake_runtime::clock::SharedClock;
 use flamelake_store_gateway::{StoreGateway, StoreGatewayConfig, StoreGatewayDeps, store_gateway_service};
+use flamelake_vcs::{Vcs, VcsDeps};
 use prometheus::Registry;
 
 use crate::adhoc_formats;
@@ -45,11 +46,11 @@ pub(crate) struct System {
     gateway: Option<Arc<dyn StoreGatewayApi>>,
     /// In front of the bucket of the store-gateway.
     pub(crate) local_cache: Option<LocalCache>,
-    /// Fetches debug information that queries missed.
     /// Queries that are answered later.
     pub(crate) async_queries: Option<AsyncQueries>,
     /// Metrics of profiles.
     pub(crate) recording_rules: Option<RecordingRules>,
+    /// Fetches debug information that queries missed.
     pub(crate) debuginfod: Option<Debuginfod>,
 }
 
@@ -113,9 +114,9 @@ pub(crate) async fn build(
         ingester_api: None,
         gateway: None,
         local_cache: None,
-        debuginfod: None,
         async_queries: None,
         recording_rules: None,
+        debuginfod: None,
     };
     let wants_store = [Role::Ingester, Role::StoreGateway, Role::Querier, Role::Compactor];
     let has_uploads = settings.symbolizer.enabled && roles.has(Role::Distributor);
@@ -157,7 +158,8 @@ pub(crate) async fn build(
             let formats = Arc::new(adhoc_formats::pprofs);
             let limits = Arc::clone(&parts.limits);
             let adhoc = AdHocProfiles::new(store.bucket.clone(), Arc::clone(clock), limits, formats);
-            system.rpc = system.rpc.merge(adhoc.rpc());
+            let deps = VcsDeps { clock: Arc::clone(clock), registry: registry.clone() };
+            system.rpc = system.rpc.merge(adhoc.rpc()).merge(Vcs::new(&settings.vcs, deps)?.rpc());
         }
         if roles.has(Role::Compactor) {
             let compactor = Arc::new(parts.compactor(store, &system)?);
@@ -284,8 +286,6 @@ impl Parts<'_> {
         )
     }
 
-    fn distributor(&self, system: &System) -> anyhow::Result<Arc<Distributor>> {
-        let ring = self.cluster.handle();
     fn recording_rules(&self, store: &Store, querier: Querier) -> anyhow::Result<RecordingRules> {
         let ownership: Arc<dyn RuleOwnership> =
             if self.has_etcd() { self.cluster.members() } else { Arc::new(OwnsAllRules) };
@@ -302,6 +302,8 @@ impl Parts<'_> {
         )?)
     }
 
+    fn distributor(&self, system: &System) -> anyhow::Result<Arc<Distributor>> {
+        let ring = self.cluster.handle();
         let distributors = Distributors(Arc::new(move || ring.snapshot().usable(Role::Distributor)));
         let ingester: Arc<dyn IngesterApi> = match &system.ingester_api {
             Some(ingester) if !self.has_etcd() => Arc::clone(ingester),

@@ -29,6 +29,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "web" => &[],
         // Names for addresses: uploads in, symbols out.
         "debuginfo" => &[&["model", "symbols", "block", "query-engine", "object-storage", "api", "rpc"], FOUNDATION],
+        // Source code beside profiles: a client of code hosts.
+        "vcs" => &[&["model", "api", "rpc"], FOUNDATION],
         // Roles: none knows another.
         "distributor" => &[&["model", "pprof"], CLUSTER, FOUNDATION],
         "ingester" => &[
@@ -51,7 +53,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "compactor" => &[&["model", "symbols", "block", "catalog", "object-storage"], CLUSTER, FOUNDATION],
         // The program builds what roles are given, and `flamelake admin` looks at blocks, catalogs and logs without a server.
         "flamelake" => &[
-            &["model", "object-storage", "block", "catalog", "journal", "web", "debuginfo"],
+            &["model", "object-storage", "block", "catalog", "journal", "web", "debuginfo", "vcs"],
             CLUSTER,
             FOUNDATION,
             ROLES,

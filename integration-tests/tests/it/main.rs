@@ -41,3 +41,4 @@ mod retention;
 mod s3;
 mod web_page;
 mod tls;
+mod vcs;
