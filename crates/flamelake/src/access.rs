@@ -3,7 +3,7 @@
 use flamelake_rpc::auth::{Access, Right};
 
 /// Exact paths, and folders that end in `/`; the longest that fits counts.
-const PATHS: [(&str, Access); 43] = [
+const PATHS: [(&str, Access); 44] = [
     // Kubelets and Prometheus send no tokens; these tell nothing of any tenant.
     ("/ready", Access::Open),
     ("/healthz", Access::Open),
@@ -43,6 +43,7 @@ const PATHS: [(&str, Access); 43] = [
     ("/api/v1/discarded", QUERY),
     ("/adhocprofiles.v1.AdHocProfileService/", QUERY),
     ("/debuginfo.v1alpha1.DebuginfoService/ListDebuginfo", QUERY),
+    ("/prometheus/", QUERY),
     ("/pyroscope/", QUERY),
     ("/querier.v1.QuerierService/", QUERY),
     ("/settings.v1.RecordingRulesService/", QUERY),

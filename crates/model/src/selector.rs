@@ -80,6 +80,12 @@ impl Matcher {
         &self.name
     }
 
+    /// The same condition on another label.
+    #[must_use]
+    pub fn renamed(&self, name: &str) -> Self {
+        Self { name: name.into(), ..self.clone() }
+    }
+
     /// How it compares.
     pub fn op(&self) -> MatchOp {
         self.op
@@ -196,7 +202,16 @@ impl fmt::Display for Selector {
     }
 }
 
-fn quote(text: &str) -> String {
+/// Reads a string in quotes, as Go writes them, from where a text begins: its value, and how many bytes it takes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn unquote(text: &str) -> Result<(String, usize), String> {
+    parse::string(text)
+}
+
+/// A text in quotes, as [`unquote`] reads it.
+pub fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for char in text.chars() {
         match char {

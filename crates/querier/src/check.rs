@@ -174,7 +174,8 @@ impl Checker<'_> {
         MaxNodes::check(left.max_nodes.max(right.max_nodes), self.limits)
     }
 
-    fn range(&self, start: i64, end: i64) -> Result<Option<TimeRange>, StatusError> {
+    /// The range alone.
+    pub(crate) fn range(&self, start: i64, end: i64) -> Result<Option<TimeRange>, StatusError> {
         range::check(TimestampMs(start), TimestampMs(end), self.now, self.limits)
     }
 }

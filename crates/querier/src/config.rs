@@ -21,5 +21,8 @@ flamelake_config::section! {
         "query-frontend.async-queries-enabled" => pub async_queries_enabled: bool = false,
         /// Largest result of an asynchronous query; a larger one is a failure.
         "query-frontend.async-result-bytes-max" => pub async_result_bytes_max: ByteSize = ByteSize(64 << 20),
+        /// Most samples that a PromQL query may hold in memory at a time: those that it reads, and the values that it computes from
+        /// them, where a series counts as eight more. What needs more is refused with status 422.
+        "querier.promql-samples-max" => pub promql_samples_max: usize = 5_000_000,
     }
 }

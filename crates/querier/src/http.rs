@@ -58,6 +58,7 @@ impl Querier {
             .layer(CompressionLayer::new().gzip(true).no_br().no_deflate().no_zstd())
             .with_state(legacy)
             .merge(packed)
+            .merge(self.prometheus(tenancy))
     }
 }
 

@@ -21,6 +21,7 @@ mod series;
 mod heatmap;
 mod functions;
 mod labels;
+mod promql;
 mod about;
 mod async_queries;
 mod numbered;

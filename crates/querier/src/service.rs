@@ -9,10 +9,10 @@ use flamelake_api::roles::{Ingesters, StoreGatewayApi};
 use flamelake_api::types::v1 as types;
 use flamelake_catalog::CatalogStore;
 use flamelake_config::{Limits, LimitsSource};
-use flamelake_model::query::{PartialQuery, PartialResult, PartialTimeSeries, Selection, TimeSpan};
+use flamelake_model::query::{PartialQuery, PartialResult, PartialTimeSeries, Selection, TimeSeriesQuery, TimeSpan};
 use flamelake_model::selector::Selector;
 use flamelake_model::tree::Tree;
-use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimestampMs, TimestampNs, label_name};
+use flamelake_model::{Labels, ProfileType, StatusError, TenantId, TimeRange, TimestampMs, TimestampNs, label_name};
 use flamelake_runtime::clock::SharedClock;
 use prometheus::Registry;
 use std::collections::BTreeSet;
@@ -311,9 +311,19 @@ impl Querier {
     ) -> Result<Answer<Vec<types::Series>>, StatusError> {
         let limits = self.limits(caller);
         let Some(question) = self.checker(&limits).series(input)? else { return Ok(Answer::default()) };
-        let (result, set_aside) = self.ask(caller, PartialQuery::TimeSeries(question.query.clone())).await?;
-        let PartialResult::TimeSeries(parts) = result else { return Err(mismatch()) };
-        Ok(Answer { value: series::render(parts, &question), set_aside })
+        let parts = self.time_series(caller, question.query.clone()).await?;
+        Ok(parts.map(|parts| series::render(parts, &question)))
+    }
+
+    /// Exact totals over time.
+    pub(crate) async fn time_series(
+        &self,
+        caller: &Caller,
+        query: TimeSeriesQuery,
+    ) -> Result<Answer<Vec<PartialTimeSeries>>, StatusError> {
+        let (result, set_aside) = self.ask(caller, PartialQuery::TimeSeries(query)).await?;
+        let PartialResult::TimeSeries(value) = result else { return Err(mismatch()) };
+        Ok(Answer { value, set_aside })
     }
 
     /// Exact sums over time, by group.
@@ -380,12 +390,18 @@ impl Querier {
         Ok(Answer { value, set_aside })
     }
 
-    async fn strings(&self, caller: &Caller, query: PartialQuery) -> Result<Answer<BTreeSet<String>>, StatusError> {
+    /// Names or values of labels.
+    pub(crate) async fn strings(
+        &self,
+        caller: &Caller,
+        query: PartialQuery,
+    ) -> Result<Answer<BTreeSet<String>>, StatusError> {
         let (result, set_aside) = self.ask(caller, query).await?;
         let PartialResult::Strings(value) = result else { return Err(mismatch()) };
         Ok(Answer { value, set_aside })
     }
 
+    /// Asks both sides.
     pub(crate) async fn ask(
         &self,
         caller: &Caller,
@@ -407,6 +423,7 @@ impl Querier {
         self.checker(&limits).labels(start, end, matchers, before_matchers)
     }
 
+    /// The limits of all tenants of a request together.
     pub(crate) fn limits(&self, caller: &Caller) -> QueryLimits {
         let of = |tenant| QueryLimits::of(&self.shared.limits.for_tenant(tenant));
         caller.tenants.iter().map(of).fold(QueryLimits::none(), QueryLimits::and)
@@ -414,6 +431,26 @@ impl Querier {
 
     pub(crate) fn checker<'a>(&self, limits: &'a QueryLimits) -> Checker<'a> {
         Checker { limits, now: self.now() }
+    }
+
+    /// The range of a question about labels; `None` where it lies before the look-back.
+    pub(crate) fn checked_range(
+        &self,
+        caller: &Caller,
+        start: i64,
+        end: i64,
+    ) -> Result<Option<TimeRange>, StatusError> {
+        self.checker(&self.limits(caller)).range(start, end)
+    }
+
+    /// `querier.promql-samples-max`.
+    pub(crate) fn promql_samples_max(&self) -> usize {
+        self.shared.config.promql_samples_max
+    }
+
+    /// By the querier's clock.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.shared.clock.sleep(duration).await;
     }
 
     /// The moment that requests are checked at.

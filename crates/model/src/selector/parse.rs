@@ -3,10 +3,23 @@
 use super::{MATCHERS_MAX, MatchOp, Matcher, REGEXES_MAX};
 use crate::{StatusError, label_name};
 
+/// Stands between a position and what is wrong there.
+const POSITION_END: &str = ": parse error: ";
+
 /// May a label name stand without quotes?
 pub(super) fn is_plain_name(name: &str) -> bool {
     let mut parser = Parser { text: name, at: 0 };
     parser.identifier(false).is_some_and(|plain| plain == name)
+}
+
+/// A quoted string at the start of a text, and its length.
+pub(super) fn string(text: &str) -> Result<(String, usize), String> {
+    let mut parser = Parser { text, at: 0 };
+    match parser.string() {
+        Ok(value) => Ok((value, parser.at)),
+        // Where it is wrong is counted from another beginning.
+        Err(error) => Err(error.message.rsplit(POSITION_END).next().unwrap_or_default().to_owned()),
+    }
 }
 
 /// Matchers of a selector's text.
@@ -220,7 +233,7 @@ impl<'a> Parser<'a> {
         let before = &self.text[..self.at];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        StatusError::invalid_argument(format!("{line}:{column}: parse error: {what}"))
+        StatusError::invalid_argument(format!("{line}:{column}{POSITION_END}{what}"))
     }
 }
 

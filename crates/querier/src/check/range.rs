@@ -22,7 +22,8 @@ impl Now {
         TimeRange::since(if retention.is_zero() { TimestampMs(i64::MIN) } else { self.before(retention) })
     }
 
-    fn before(self, ago: Duration) -> TimestampMs {
+    /// So long ago.
+    pub(crate) fn before(self, ago: Duration) -> TimestampMs {
         TimestampMs(self.0.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
     }
 }
