@@ -31,6 +31,7 @@ mod live_senders;
 mod otlp;
 mod own_fixtures;
 mod pgo;
+mod prometheus;
 mod protocols;
 mod pull;
 mod real_clients;
