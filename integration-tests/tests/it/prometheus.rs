@@ -127,6 +127,27 @@ async fn grafanas_data_source_gets_what_it_asks_for() -> anyhow::Result<()> {
             data(&series)?[0]["pod"] == "a" && data(&series)?.as_array().map(Vec::len) == Some(1),
             "{place}: {series}"
         );
+        let work = r#"service_name="shop",function="main.work""#;
+        let share = format!(
+            "sum(rate(flamelake_function_value{{{work}}}[2m])) / sum(rate(flamelake_profile_value{{service_name=\"shop\"}}[2m]))"
+        );
+        let share = ask(&share, "120").await?;
+        ensure!(share["result"][0]["values"][1] == json!([base + 120, "0.25"]), "{place}: {share}");
+        let top = r#"topk(1, sum by (function) (increase(flamelake_function_self_value{function=~"main.*"}[2m])))"#;
+        let top = ask(top, "120").await?;
+        ensure!(top["result"][0]["metric"] == json!({"function": "main.rest"}), "{place}: {top}");
+        ensure!(top["result"][0]["values"][1] == json!([base + 120, "210000000"]), "{place}: {top}");
+        let newest = ask(r#"flamelake_function_self_value{function="main",pod="b"}"#, "120").await?;
+        ensure!(newest["result"][0]["values"] == json!([[base + 120, "0"]]), "{place}: {newest}");
+        let of_work =
+            [[("match[]", r#"flamelake_function_value{function=~"main\\..+",pod="b"}"#)].as_slice(), &range].concat();
+        let functions = get(&client, "label/function/values", &of_work).await?;
+        ensure!(*data(&functions)? == json!(["main.rest", "main.work"]), "{place}: {functions}");
+        let (_, series) = post(&client, "series", &of_work).await?;
+        ensure!(
+            data(&series)?[1]["function"] == "main.work" && data(&series)?[1]["k8s.node"] == "n1",
+            "{place}: {series}"
+        );
         let limited = get(&client, "labels", &[range.as_slice(), &[("limit", "1")]].concat()).await?;
         ensure!(limited["warnings"] == json!(["results truncated due to limit"]), "{place}: {limited}");
         server.flush().await?;
@@ -272,8 +293,8 @@ fn share(part: &str, whole: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_alert_over_a_share_fires() -> anyhow::Result<()> {
-    let Some(program) = tools::program("an_alert_over_a_share_fires", "prometheus", &["--version"]) else {
+async fn an_alert_over_the_share_of_a_function_fires() -> anyhow::Result<()> {
+    let Some(program) = tools::program("an_alert_over_the_share", "prometheus", &["--version"]) else {
         return Ok(());
     };
     let server = Server::start(ServerOptions::new().multitenant()).await?;
@@ -282,9 +303,12 @@ async fn an_alert_over_a_share_fires() -> anyhow::Result<()> {
     push_at(&client, "shop", "a", &recent).await?;
     push_at(&client, "shop", "b", &recent[1..]).await?;
     push_at(&client, "cart", "b", &recent).await?;
-    let query = share(r#"flamelake_profile_value{pod="a"}"#, "flamelake_profile_value", "pod_a_share");
+    let query = share(r#"flamelake_function_value{function="main.rest"}"#, "flamelake_profile_value", "rest_share");
     let text = client.get_text(&format!("/prometheus/federate?{}", form(&[("match[]", &query)]))).await?;
-    ensure!(text.starts_with("# TYPE pod_a_share untyped\npod_a_share{service_name=\"shop\"} 0.66"), "{text}");
+    ensure!(
+        text == "# TYPE rest_share untyped\nrest_share{service_name=\"cart\"} 0.75\nrest_share{service_name=\"shop\"} 0.75\n",
+        "{text}"
+    );
     let plain =
         client.get_text(&format!("/prometheus/federate?{}", form(&[("match[]", "flamelake_profile_value")]))).await?;
     let line = plain.lines().find(|line| line.contains("cart")).context("a sample of the cart")?;
@@ -310,16 +334,16 @@ async fn an_alert_over_a_share_fires() -> anyhow::Result<()> {
         }],
     });
     let rules = json!({"groups": [{"name": "functions", "rules": [
-        {"alert": "PodTakesTooMuch", "expr": "pod_a_share > 0.5", "labels": {"severity": "page"}},
-        {"alert": "Never", "expr": "pod_a_share > 0.99"},
+        {"alert": "RestTakesTooMuch", "expr": "rest_share > 0.5", "labels": {"severity": "page"}},
+        {"alert": "Never", "expr": "rest_share > 0.99"},
     ]}]});
     // YAML holds JSON.
     let prometheus = Prometheus::start(&program, folder.path(), &config.to_string(), &rules.to_string())?;
     let alert = prometheus.firing(folder.path()).await?;
-    ensure!(alert["labels"]["alertname"] == "PodTakesTooMuch", "{alert}");
+    ensure!(alert["labels"]["alertname"] == "RestTakesTooMuch", "{alert}");
     ensure!(alert["labels"]["service_name"] == "shop" && alert["labels"]["job"] == "flamelake", "{alert}");
     let value = alert["value"].as_str().context("a value")?.parse::<f64>()?;
-    ensure!((value - 2.0 / 3.0).abs() < 1e-9, "{alert}");
+    ensure!((value - 0.75).abs() < 1e-9, "{alert}");
     let troubles = single.troubles();
     ensure!(troubles.is_empty(), "{troubles:#?}");
     Ok(())

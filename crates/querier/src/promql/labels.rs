@@ -11,9 +11,14 @@ use super::document;
 use super::http::selectors;
 use super::metrics::{FUNCTION, Metric, Selected, select};
 use super::params::Params;
-use super::source::selection_of;
+use super::plan::Wanted;
+use super::source::{Load, SeriesSource as _, Stored, selection_of};
+use super::values::RangeSeries;
 use crate::Querier;
 use crate::service::{Answer, Caller};
+
+/// Parts of the range in which functions are looked for.
+const BUCKETS: i64 = 8;
 
 /// Which series, and when.
 #[derive(Debug)]
@@ -83,7 +88,11 @@ pub(crate) async fn values(
     for (selected, selection) in question.selected(querier, caller)?.unwrap_or_default() {
         let metric = selected.metric;
         if metric.has_function() && name == FUNCTION {
-            return Err(StatusError::unimplemented("metrics of functions are not there yet"));
+            let labels = Wanted::Only(vec![FUNCTION.to_owned()]);
+            let found = of_functions(querier, caller, selected, selection.range, labels).await?;
+            set_aside.extend(found.set_aside);
+            values.extend(found.value.iter().map(|series| series.labels.value_or_empty(FUNCTION).to_owned()));
+            continue;
         }
         let stored = metric.stored(name).to_owned();
         let query = match name {
@@ -113,7 +122,10 @@ pub(crate) async fn series(
     for (selected, selection) in question.selected(querier, caller)?.unwrap_or_default() {
         let metric = selected.metric;
         if metric.has_function() {
-            return Err(StatusError::unimplemented("metrics of functions are not there yet"));
+            let found = of_functions(querier, caller, selected, selection.range, Wanted::All).await?;
+            set_aside.extend(found.set_aside);
+            sets.extend(found.value.into_iter().map(|series| (metric.name(), series.labels)));
+            continue;
         }
         let (result, gaps) = querier.ask(caller, PartialQuery::Series { selection, label_names: Vec::new() }).await?;
         let PartialResult::LabelSets(found) = result else {
@@ -124,6 +136,21 @@ pub(crate) async fn series(
     }
     let texts = sets.iter().map(|(name, labels)| document::metric(Some(name), labels)).collect();
     Ok(Answer { value: texts, set_aside: once_each(set_aside) })
+}
+
+/// The series of functions that have samples in the range.
+async fn of_functions(
+    querier: &Querier,
+    caller: &Caller,
+    selected: Selected,
+    range: TimeRange,
+    labels: Wanted,
+) -> Result<Answer<Vec<RangeSeries>>, StatusError> {
+    // One bucket more is read than is looked at, so there are several.
+    let (start, end) = (range.start().0, range.end().0);
+    let bucket_ms = (end - start) / BUCKETS + 1;
+    let load = Load { selected, labels, after: end - bucket_ms * BUCKETS, until: end, bucket_ms };
+    Stored { querier, caller }.load(&load).await
 }
 
 fn answer(all: BTreeSet<String>, set_aside: Vec<String>) -> Answer<Vec<String>> {

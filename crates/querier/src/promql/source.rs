@@ -1,5 +1,7 @@
 //! From a plan to samples: what is asked of the store, each question once, and how its answer becomes series.
 
+mod functions;
+
 use async_trait::async_trait;
 use flamelake_model::query::{ExemplarKind, PartialQuery, PartialTimeSeries, SampleFilter, Selection, TimeSeriesQuery};
 use flamelake_model::{Labels, ProfileType, StatusError, TimeRange, TimestampMs, label_name};
@@ -89,7 +91,9 @@ impl SeriesSource for Stored<'_> {
         let Some(selection) = self.selection(load) else { return Ok(Answer::default()) };
         let names = self.group_by(load, &selection).await?;
         if load.selected.metric.has_function() {
-            return Err(StatusError::unimplemented("metrics of functions are not there yet"));
+            let mut answer = self.functions(load, selection, &names.value).await?;
+            answer.set_aside.extend(names.set_aside);
+            return Ok(answer);
         }
         let query = TimeSeriesQuery {
             selection,
