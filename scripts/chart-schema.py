@@ -106,7 +106,8 @@ def workload():
 def schema():
     component = obj(workload() | {"enabled": BOOL, "kind": enum("Deployment", "StatefulSet"), "target": TEXT})
     secret = lambda *names: obj({"name": TEXT} | {name: TEXT for name in names})
-    monitor = obj({"enabled": BOOL, "labels": TEXT_MAP, "interval": DURATION, "scrapeTimeout": DURATION})
+    monitor = obj({"enabled": BOOL, "labels": TEXT_MAP, "interval": DURATION, "scrapeTimeout": DURATION, "tlsConfig": ANY})
+    port = lambda keys, **more: obj({"existingSecret": TEXT, "keys": obj({name: TEXT for name in ("cert", "key", *keys)})} | more)
     names = ["distributor", "ingester", "store-gateway", "querier", "compactor", "write", "read", "backend"]
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart flamelake",
             "definitions": {"workload": component, "limits": limits()}} | obj({
@@ -137,6 +138,9 @@ def schema():
             "etcd": obj({"enabled": BOOL, "image": TEXT, "replicaCount": {"type": "integer", "enum": [1, 3, 5]}, "persistence": obj(DISK),
                          "resources": RESOURCES}),
             "s3": obj({"enabled": BOOL, "image": TEXT, "bucketName": TEXT, "persistence": obj(DISK), "resources": RESOURCES})}),
+        "tls": obj({"public": port(["ca", "clientCa"], clientAuth=enum("none", "request", "require")), "admin": port([]),
+                    "internal": port(["ca"], serverName=TEXT)}),
+        "tokens": obj({"existingSecret": secret("key")}),
         "serviceAccount": obj({"create": BOOL, "name": TEXT, "annotations": TEXT_MAP, "labels": TEXT_MAP}),
         "ingress": obj({"enabled": BOOL, "className": TEXT, "annotations": TEXT_MAP, "labels": TEXT_MAP,
                         "pathType": enum("Prefix", "Exact", "ImplementationSpecific"), "hosts": TEXTS, "tls": OBJECTS}),
@@ -149,7 +153,8 @@ def schema():
         "serviceMonitor": monitor, "podMonitor": monitor,
         "prometheusRule": obj({"enabled": BOOL, "labels": TEXT_MAP, "runbookUrl": TEXT}),
         "dashboards": obj({"enabled": BOOL, "labels": TEXT_MAP, "annotations": TEXT_MAP}),
-        "tests": obj({"enabled": BOOL, "tenant": TEXT}),
+        "tests": obj({"enabled": BOOL, "tenant": TEXT, "token": obj({"existingSecret": secret("key")}),
+                      "clientCertificate": obj({"existingSecret": secret("key")})}),
         "extraObjects": LIST,
     })
 

@@ -87,6 +87,7 @@ BOARDS = {
         "Processes": memory_and_cpu() + [
             panel("Versions", "none", (f"count by (version, revision) (flamelake_build_info{N}}})", "{{version}} {{revision}}")),
             panel("Open files", "percentunit", (f"process_open_fds{sel(JOB)} / process_max_fds", "{{instance}}")),
+            panel("Certificates end in", "s", (f"min by (file, use) (flamelake_certificate_expiry_timestamp_seconds{N}}} - time())", "{{file}} {{use}}")),
         ],
     }),
     "writes": ("From a push to a block", {
@@ -96,13 +97,13 @@ BOARDS = {
             panel("Received", "Bps", (rate("flamelake_distributor_received_bytes_total"), "uncompressed"), (rate("flamelake_request_message_bytes_sum", PUSHES), "as sent")),
             panel("Profiles and samples", "short", (rate("flamelake_distributor_received_profiles_total"), "profiles/s"), (rate("flamelake_distributor_received_samples_total"), "samples/s")),
             panel("Refused by reason", "short", (rate("flamelake_discarded_profiles_total", by="reason"), "{{reason}}"), stack=True),
-            panel("Bytes in work", "bytes", (f"flamelake_distributor_inflight_bytes{N}}}", "{{instance}}")),
+            panel("Bytes in work", "bytes", (f"flamelake_distributor_inflight_bytes{N}}}", "{{instance}}"), (f"max(flamelake_distributor_inflight_bytes_max{N}}})", "bound")),
         ],
         "Log": [
             latency("Push to durable", "flamelake_journal_append_seconds"),
             latency("Sync to disk", "flamelake_journal_fsync_seconds"),
             panel("Segments and bytes", "Bps", (rate("flamelake_journal_bytes_total"), "bytes/s"), (rate("flamelake_journal_segments_total"), "segments/s")),
-            panel("No block covers yet", "bytes", (f"flamelake_journal_uncovered_bytes{N}}}", "{{instance}}")),
+            panel("No block covers yet", "bytes", (f"flamelake_journal_uncovered_bytes{N}}}", "{{instance}}"), (f"max(flamelake_journal_uncovered_bytes_max{N}}})", "bound")),
             panel("Replay at a start", "s", (f"flamelake_journal_replay_seconds_sum{N}}}", "{{instance}}")),
         ],
         "Head and blocks": [

@@ -42,6 +42,22 @@ def ask(url, method="GET", body=None, headers=None):
         return error.code, error.read().decode()
 
 
+def certificate(folder, name="own", days=2):
+    """Files of a new certificate that signed itself, and of its key: (certificate, key)."""
+    found = pathlib.Path(folder, f"{name}.pem"), pathlib.Path(folder, f"{name}.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days), "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", found[0], "-keyout", found[1]],
+                   check=True, capture_output=True)
+    return found
+
+
+def tls_flags(folder):
+    """A certificate on the internal port, which nobody calls: its metrics are there."""
+    own, key = certificate(folder)
+    return [f"--server.grpc-listen-port={free_port()}", "--server.grpc-listen-address=127.0.0.1", f"--server.grpc-tls-cert-path={own}",
+            f"--server.grpc-tls-key-path={key}"]
+
+
 @contextlib.contextmanager
 def server(*flags):
     """A process of `all` on free ports; yields its URL."""
@@ -90,7 +106,7 @@ def exercised_scrape():
     """Merges at once, and a store that fails now and then: retries are counted."""
     flags = ["--compactor.compaction-interval=1s", "--compactor.cleanup-interval=1s", "--compactor.blocks-per-merge-max=2",
              "--testing.storage-faults=get tenants/ fail every:7"]
-    with server(*flags) as url:
+    with tempfile.TemporaryDirectory() as certificates, server(*flags, *tls_flags(certificates)) as url:
         exercise(url)
         for _ in range(100):
             text = scrape(url)

@@ -121,6 +121,15 @@ impl Client {
         Ok(self.request(reqwest::Method::GET, path).send().await?.error_for_status()?.bytes().await?.to_vec())
     }
 
+    /// The same with headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.request(reqwest::Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(request.send().await?.error_for_status()?.bytes().await?.to_vec())
+    }
+
     /// Status of an empty POST.
     pub async fn post_status(&self, path: &str) -> anyhow::Result<u16> {
         Ok(self.request(reqwest::Method::POST, path).send().await?.status().as_u16())

@@ -30,7 +30,7 @@ pub use nearest::nearest;
 pub use parse::FromText;
 pub use reference::{Show, help, markdown, show};
 pub use relabel::RulesPosition;
-pub use secret::Secret;
+pub use secret::{Secret, without_passwords};
 pub use section::{KeySpec, Section};
 pub use tenant_limits::TenantLimits;
 pub use values::{Values, normal};

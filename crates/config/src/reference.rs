@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_yaml_ng::{Mapping, Value};
 
-use crate::{KeySpec, Section, Values};
+use crate::{KeySpec, Section, Values, without_passwords};
 
 /// Keys by section, in the order of their declaration.
 fn sections(specs: &[KeySpec]) -> Vec<(&str, Vec<&KeySpec>)> {
@@ -119,7 +119,7 @@ pub fn show<S: Section>(section: &S, values: &Values, which: Show) -> String {
         let text = match which {
             Show::Defaults => spec.default.clone(),
             Show::Diff if text == spec.default => continue,
-            Show::All | Show::Diff => values.template(spec.key).map_or(text, str::to_owned),
+            Show::All | Show::Diff => values.template(spec.key).map_or_else(|| without_passwords(&text), str::to_owned),
         };
         insert(&mut root, spec.key, plain(&text, spec.kind));
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use flamelake_config::without_passwords;
 use flamelake_model::TenantId;
 use flamelake_runtime::clock::SharedClock;
 use tokio::sync::mpsc;
@@ -139,7 +140,7 @@ impl Debuginfod {
             };
             match stored {
                 Ok(()) => {
-                    tracing::info!(%tenant, build_id = %id, url, "debug information was fetched");
+                    tracing::info!(%tenant, build_id = %id, url = without_passwords(&url), "debug information was fetched");
                     self.symboliser.look_again(tenant);
                     return Ok(true);
                 }
@@ -151,20 +152,20 @@ impl Debuginfod {
     }
 
     async fn file(&self, url: &str) -> Result<Option<Bytes>, FetchError> {
-        let http = |source| FetchError::Http { url: url.to_owned(), source };
+        let http = |source| FetchError::Http { url: without_passwords(url), source };
         let mut response = self.http.get(url).send().await.map_err(http)?;
         let status = response.status();
         if status == http::StatusCode::NOT_FOUND {
             return Ok(None);
         }
         if status != http::StatusCode::OK {
-            return Err(FetchError::Status { url: url.to_owned(), status });
+            return Err(FetchError::Status { url: without_passwords(url), status });
         }
         let max = self.config.file_bytes_max.0;
         let mut file = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(http)? {
             if (file.len() + chunk.len()) as u64 > max {
-                return Err(FetchError::TooLarge { url: url.to_owned(), max });
+                return Err(FetchError::TooLarge { url: without_passwords(url), max });
             }
             file.extend_from_slice(&chunk);
         }

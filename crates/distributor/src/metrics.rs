@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     usage_group_discarded_bytes: IntCounterVec,
     sanitized_label_names: IntCounterVec,
     pub(crate) inflight_bytes: IntGauge,
+    pub(crate) inflight_bytes_max: IntGauge,
     /// By service.
     pub(crate) costs: Arc<Costs>,
     /// (Tenant, usage group) that have counters.
@@ -48,6 +49,11 @@ impl Metrics {
             "Uncompressed bytes of profiles that are being worked on.",
         )?;
         registry.register(Box::new(inflight_bytes.clone()))?;
+        let inflight_bytes_max = IntGauge::new(
+            "flamelake_distributor_inflight_bytes_max",
+            "Bound of flamelake_distributor_inflight_bytes.",
+        )?;
+        registry.register(Box::new(inflight_bytes_max.clone()))?;
         Ok(Self {
             received_profiles: counter(
                 "flamelake_distributor_received_profiles_total",
@@ -90,6 +96,7 @@ impl Metrics {
                 &["tenant"],
             )?,
             inflight_bytes,
+            inflight_bytes_max,
             costs: Arc::default(),
             usage_groups: Arc::default(),
             refusals: Arc::new(refusals),

@@ -10,6 +10,7 @@ use flamelake_api::roles::AppendRequest;
 use flamelake_config::Limits;
 use flamelake_model::{Coded, ErrorCode, StatusError, TenantId};
 use futures::{StreamExt as _, stream};
+use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{PushError, Reason};
@@ -62,7 +63,8 @@ impl Distributor {
         let request = Arc::new(Request::new(tenant.clone(), &limits, PushRules::new(&limits, &self.default_rules)));
         let _inflight = self.reserve(&request, &jobs)?;
         let names: Vec<Name> = jobs.iter().map(Name::of).collect();
-        let prepared = self.prepare(&request, jobs, limits.push_max_concurrency).await;
+        let span = tracing::trace_span!(target: "flamelake::span", "decode", profiles = jobs.len());
+        let prepared = self.prepare(&request, jobs, limits.push_max_concurrency).instrument(span).await;
         if let Some(error) = request.too_large() {
             let (profiles, bytes) = request.seen();
             let (reason, message) = (Reason::BodySizeLimitExceeded, error.to_string());

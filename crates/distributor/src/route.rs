@@ -15,6 +15,7 @@ use flamelake_pprof::frame::Frame;
 use flamelake_runtime::clock::SharedClock;
 use futures::future::join_all;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use tracing::Instrument as _;
 
 use crate::DistributorConfig;
 use crate::heat::Heat;
@@ -148,9 +149,13 @@ impl RoutedIngesters {
                 None => settled.push((one, Err(nobody()))),
             }
         }
-        let calls = groups.into_values().map(|(api, frames)| async move {
-            let outcomes = append_surely(&*api, tenant, frames.iter().map(|one| one.frame.clone()).collect()).await;
-            frames.into_iter().zip(outcomes).collect::<Vec<_>>()
+        let calls = groups.into_iter().map(|(ingester, (api, frames))| {
+            let span = tracing::trace_span!(target: "flamelake::span", "send", ingester, frames = frames.len());
+            let call = async move {
+                let outcomes = append_surely(&*api, tenant, frames.iter().map(|one| one.frame.clone()).collect()).await;
+                frames.into_iter().zip(outcomes).collect::<Vec<_>>()
+            };
+            call.instrument(span)
         });
         settled.extend(join_all(calls).await.into_iter().flatten());
         settled

@@ -77,6 +77,7 @@ impl Distributor {
             Arc::clone(&clock),
             metrics.clone(),
         );
+        metrics.inflight_bytes_max.set(i64::try_from(config.inflight_bytes_max.0).unwrap_or(i64::MAX));
         let inflight = InflightBytes::new(config.inflight_bytes_max.0, metrics.inflight_bytes.clone());
         let default_rules = relabel::default_rules().expect("literals that a test compiles");
         Ok(Arc::new(Self { config, clock, limits, ingester, metrics, workers, inflight, default_rules }))

@@ -13,7 +13,7 @@ use flamelake_api::status::v1 as status;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_rpc::{HttpError, Idempotent, RpcRouter};
 use flamelake_runtime::Readiness;
-use flamelake_telemetry::BuildInfo;
+use flamelake_telemetry::{BuildInfo, Exemplars, OPEN_METRICS};
 use prometheus::Registry;
 use serde::Deserialize;
 use serde_json::json;
@@ -23,6 +23,8 @@ use serde_json::json;
 pub(crate) struct Admin {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) registry: Registry,
+    /// Of traced requests.
+    pub(crate) exemplars: Exemplars,
     /// The ingester of this process.
     pub(crate) ingester: Option<Arc<dyn IngesterApi>>,
     /// The resolved configuration, what differs from the defaults, and the defaults, as YAML without secrets.
@@ -103,9 +105,14 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Result<Response, HttpError> {
+/// Prometheus text; OpenMetrics where it says more, and is taken.
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Result<Response, HttpError> {
     let text =
         flamelake_telemetry::encode(&admin.registry).map_err(|error| StatusError::internal(error.to_string()))?;
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("application/openmetrics-text") && !admin.exemplars.is_empty() {
+        return Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], admin.exemplars.open_metrics(&text)).into_response());
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

@@ -21,7 +21,8 @@ mod render;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use flamelake_config::Secret;
+use flamelake_config::{Secret, without_passwords};
+use prost::Message;
 
 use client::Client;
 pub(crate) use exit::Exit;
@@ -119,6 +120,37 @@ impl Commands {
 impl Target {
     fn client(&self) -> anyhow::Result<Client> {
         Client::new(self)
+    }
+}
+
+/// A server that this process pushes to by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Pushes(Client);
+
+impl Pushes {
+    /// An empty tenant or token is not sent.
+    pub(crate) fn new(url: &str, tenant: &str, token: &Secret) -> anyhow::Result<Self> {
+        // It would stand in every complaint.
+        anyhow::ensure!(
+            without_passwords(url) == url,
+            "self-profiling.push-url holds a password: use self-profiling.push-token"
+        );
+        let target = Target {
+            url: url.to_owned(),
+            tenant: (!tenant.is_empty()).then(|| tenant.to_owned()),
+            token: (!token.is_empty()).then(|| token.clone()),
+            ..Target::default()
+        };
+        Ok(Self(target.client()?))
+    }
+
+    /// Calls `package.Service/Method`.
+    pub(crate) async fn call<Answer: Message + Default>(
+        &self,
+        method: &str,
+        request: impl Message,
+    ) -> anyhow::Result<Answer> {
+        Ok(self.0.call(method, &request).await?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! All sections in one: the only place that knows every key.
 
+use std::time::Duration;
+
 use flamelake_config::ByteSize;
 use flamelake_rpc::Tenancy;
 
@@ -26,6 +28,10 @@ flamelake_config::section! {
         /// Bytes of request bodies in memory at the same time, for each port; more is refused with `unavailable`. At least the largest
         /// body allowed.
         "server.request-bodies-bytes-max" => pub request_bodies_bytes_max: ByteSize = ByteSize(1 << 30),
+        /// How long a connection of any port may take to send the head of its next request, idle time included; then it is closed.
+        "server.http-idle-timeout" => pub http_idle_timeout: Duration = Duration::from_secs(120),
+        /// How long a request may stall in the middle of its body before it is refused; streams of gRPC may be silent.
+        "server.http-body-idle-timeout" => pub http_body_idle_timeout: Duration = Duration::from_secs(30),
         /// On: every request names its tenant in the header X-Scope-OrgID and gets 401 without. Off: everything belongs to `anonymous`.
         "auth.multitenancy-enabled" => pub multitenancy_enabled: bool = false,
         /// File of request tokens, one a line, read again when it changes; then requests to the public and the admin port need one
@@ -68,6 +74,8 @@ flamelake_config::section! {
             pub recording_rules: flamelake_querier::RecordingRulesConfig,
             /// Retention.
             pub compactor: flamelake_compactor::CompactorConfig,
+            /// Profiles of the server itself.
+            pub self_profiling: crate::self_profiling::SelfProfilingConfig,
             /// Bounds for each tenant.
             pub limits: flamelake_config::Limits,
         }

@@ -17,6 +17,8 @@ mod reload;
 mod tls;
 mod arbiter;
 mod disks;
+mod certificates;
+mod self_profiling;
 mod server;
 mod commands;
 

@@ -14,19 +14,21 @@ use flamelake_rpc::auth::{Guard, Tokens};
 use flamelake_rpc::{App, Health, Server, ServerConfig, ServerMetrics};
 use flamelake_runtime::clock::{SharedClock, SystemClock};
 use flamelake_runtime::{Readiness, stop_signal};
-use flamelake_telemetry::BuildInfo;
+use flamelake_telemetry::{BuildInfo, Exemplars};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::access::access;
 use crate::admin::{self, Admin, ConfigTexts, operator_routes, routes, starting_routes};
+use crate::certificates;
 use crate::cluster::{Cluster, Recoverer};
 use crate::config::ServerSettings;
 use crate::disks;
 use crate::life::{self, Life};
 use crate::open_files;
 use crate::reload::Reloader;
+use crate::self_profiling::{self, CpuProfiler, Origin, Pusher};
 use crate::starting::Later;
 use crate::target::Roles;
 use crate::tls::Tls;
@@ -54,7 +56,9 @@ pub(crate) fn check(settings: &ServerSettings) -> anyhow::Result<()> {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Result<()> {
     let roles = Roles::parse(&settings.target, !settings.ring.etcd.endpoints.is_empty())?;
-    let _telemetry = flamelake_telemetry::init(&settings.telemetry)?;
+    let about =
+        [("service.instance.id", settings.ring.instance_id.as_str()), ("flamelake.target", settings.target.as_str())];
+    let _telemetry = flamelake_telemetry::init(&settings.telemetry, &about)?;
     let clock = SystemClock::shared();
     let started = clock.monotonic();
     let registry = flamelake_telemetry::new_registry()?;
@@ -62,11 +66,14 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     readiness.set(RING, false);
     readiness.set(REPLAY, false);
     readiness.set(START, false);
-    let metrics = ServerMetrics::register(&registry, Arc::clone(&clock))?;
+    let exemplars = Exemplars::default();
+    let metrics = ServerMetrics::register(&registry, Arc::clone(&clock))?.with_exemplars(exemplars.clone());
     let defaults = ServerConfig::default();
     let config = ServerConfig {
         drain_timeout: DRAIN,
         connections_max: open_files::connections_max(defaults.connections_max),
+        header_read_timeout: settings.http_idle_timeout,
+        body_idle_timeout: settings.http_body_idle_timeout,
         bodies_bytes_max: settings.request_bodies_bytes_max.as_usize(),
         ..defaults
     };
@@ -82,7 +89,8 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
         diff: show(&settings, values, Show::Diff),
         defaults: show(&settings, values, Show::Defaults),
     });
-    let early = Admin { readiness: Arc::clone(&readiness), registry: registry.clone(), ingester: None, config: texts };
+    let (readiness_told, registry_told) = (Arc::clone(&readiness), registry.clone());
+    let early = Admin { readiness: readiness_told, registry: registry_told, exemplars, ingester: None, config: texts };
     let stop = CancellationToken::new();
     let address = public.local_addr();
     let later = Later::new(Arc::clone(&clock));
@@ -97,6 +105,7 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let mut system = wiring::build(&settings, &roles, &cluster, &clock, &registry).await.context("start")?;
     readiness.set(REPLAY, true);
     disks::register(&settings, &registry)?;
+    certificates::register(&settings, &tls, &registry)?;
     let mut reloader = Reloader::new(&registry)?;
     reloader.limits(&system.limits);
     reloader.tls(&tls);
@@ -107,12 +116,14 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
     let rpc = system.rpc.clone().merge(admin::rpc(&admin.config));
     let rpc = rpc.known_methods(known.map(|method| (method.path, method.no_side_effects)));
     let tenancy = settings.tenancy();
+    let profiler = Arc::new(CpuProfiler::new(Arc::clone(&clock)));
     let life =
         Life { cluster: Arc::clone(&cluster), ingester: system.ingester.clone(), readiness: Arc::clone(&readiness) };
     let compactor = system.compactor.clone().map_or_else(Router::new, status_routes);
     let operators = operator_routes(admin.clone())
         .merge(life::routes(life))
         .merge(flamelake_ring::routes(cluster.handle()))
+        .merge(self_profiling::routes(Arc::clone(&profiler), Arc::clone(&clock)))
         .merge(compactor);
     let app = App::new()
         .rpc(rpc)
@@ -141,6 +152,10 @@ pub(crate) async fn run(settings: ServerSettings, values: &Values) -> anyhow::Re
             .push(tokio::spawn(async move { token.run_until_cancelled(debuginfod.run()).await.unwrap_or_default() }));
     }
     background.push(tokio::spawn(reloader.run(Arc::clone(&clock), stop.clone())));
+    let origin = Origin { role: settings.target.clone(), instance: cluster.own_id().to_string() };
+    if let Some(pusher) = Pusher::new(&settings.self_profiling, origin, profiler, Arc::clone(&clock), &registry)? {
+        background.push(tokio::spawn(pusher.run(stop.clone())));
+    }
     cluster.join().await?;
     readiness.set(START, true);
     health.set("", true);

@@ -9,7 +9,8 @@ use flamelake_model::{StatusError, TenantId};
 use flamelake_pprof::frame::Frame;
 use flamelake_runtime::clock::SharedClock;
 use parking_lot::Mutex;
-use tracing::error;
+use tracing::field::Empty;
+use tracing::{Instrument as _, error};
 
 use crate::dedup::{Begin, DedupKey, Ticket, outcome_of};
 use crate::error::IngesterError;
@@ -50,7 +51,11 @@ pub(crate) async fn append(shared: &Arc<Shared>, request: AppendRequest) -> Resu
     for frame in request.frames {
         outcomes.push(begin(shared, &mut batch, frame));
     }
-    let written = write(shared, batch).await;
+    let span = tracing::trace_span!(target: "flamelake::span", "append", frames = batch.frames.len(), bytes);
+    let (tenant, written) = (batch.tenant.clone(), write(shared, batch).instrument(span).await);
+    if written.is_ok() {
+        note_in_head(shared, &tenant);
+    }
     let mut settled = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         settled.push(match outcome {
@@ -60,6 +65,13 @@ pub(crate) async fn append(shared: &Arc<Shared>, request: AppendRequest) -> Resu
         });
     }
     Ok(settled)
+}
+
+/// A traced push has a span for as long as its rows are in no block: the flush that makes them one ends it.
+fn note_in_head(shared: &Shared, tenant: &TenantId) {
+    if let Some(head) = shared.head.tenant(tenant) {
+        head.traces.note(|| tracing::trace_span!(target: "flamelake::span", "in head", flamelake.block = Empty));
+    }
 }
 
 enum Started {
@@ -99,7 +111,7 @@ async fn write(shared: &Arc<Shared>, batch: Batch) -> Outcome {
         return Ok(());
     }
     let shared = Arc::clone(shared);
-    let task = tokio::spawn(async move {
+    let work = async move {
         let entry = JournalEntry { tenant: batch.tenant, frames: batch.frames };
         let result = match shared.journal() {
             Ok(journal) => journal.append(entry).await.map(drop).map_err(IngesterError::from),
@@ -114,7 +126,8 @@ async fn write(shared: &Arc<Shared>, batch: Batch) -> Outcome {
             }
         }
         outcome
-    });
+    };
+    let task = tokio::spawn(work.in_current_span());
     task.await.unwrap_or_else(|_| Err(StatusError::from_coded(&IngesterError::TaskFailed { what: "the log writer" })))
 }
 

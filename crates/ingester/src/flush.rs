@@ -9,7 +9,8 @@ use flamelake_block::rows::{PartitionRows, SeriesRows};
 use flamelake_block::writer::{BlockIdentity, FinishedBlock, PARTITIONS_MAX, block_folder, write_block};
 use flamelake_catalog::{CatalogError, CatalogState, Commit, CommitOutcome};
 use flamelake_model::{Labels, TenantId};
-use tracing::{debug, info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, debug, info, warn};
 
 use crate::error::IngesterError;
 use crate::head::generation::{Generation, PartitionHead};
@@ -23,12 +24,18 @@ const COMMIT_ATTEMPTS_MAX: u32 = 5;
 /// Flushes one tenant: returns once what it held at the call is in a committed block.
 pub(crate) async fn flush_tenant(shared: &Arc<Shared>, tenant: &Arc<TenantHead>) -> Result<(), IngesterError> {
     let _one_at_a_time = tenant.flush.lock().await;
+    // Before the cut: their rows are in it.
+    let traces = tenant.traces.take();
     let generations = tenant.cut();
     if generations.is_empty() {
         return Ok(());
     }
+    let span = tracing::trace_span!(target: "flamelake::span", parent: None, "flush", tenant = %tenant.tenant, flamelake.block = Empty);
+    for trace in &traces {
+        span.follows_from(trace);
+    }
     let timer = shared.metrics.flush_seconds.start_timer();
-    let result = commit_blocks(shared, &tenant.tenant, &generations).await;
+    let result = commit_blocks(shared, &tenant.tenant, &generations, &traces).instrument(span).await;
     timer.observe_duration();
     match result {
         Ok(()) => {
@@ -38,6 +45,7 @@ pub(crate) async fn flush_tenant(shared: &Arc<Shared>, tenant: &Arc<TenantHead>)
             Ok(())
         }
         Err(error) => {
+            traces.into_iter().for_each(|trace| tenant.traces.note(|| trace));
             shared.metrics.flush_failures_total.inc();
             tenant.retry.lock().failed(shared.clock.monotonic());
             Err(error)
@@ -49,6 +57,7 @@ async fn commit_blocks(
     shared: &Arc<Shared>,
     tenant: &TenantId,
     generations: &[Arc<Generation>],
+    traces: &[Span],
 ) -> Result<(), IngesterError> {
     let catalog_error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
     let mut generations = generations.to_vec();
@@ -74,6 +83,9 @@ async fn commit_blocks(
         match shared.catalog.commit(tenant, commit).await.map_err(catalog_error)? {
             CommitOutcome::Committed(state) => {
                 info!(%tenant, blocks = ids, version = state.version, bytes, profiles, "head flushed");
+                for span in traces.iter().chain([&Span::current()]) {
+                    span.record("flamelake.block", ids.as_str());
+                }
                 return Ok(());
             }
             CommitOutcome::AlreadyDone(_) => return Ok(()),

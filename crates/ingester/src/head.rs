@@ -17,6 +17,7 @@ use flamelake_model::TenantId;
 use flamelake_pprof::frame::Frame;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use tracing::Span;
 
 use self::generation::{Generation, PartitionHead, PartitionSymbols, Scratch};
 use self::memory::MemoryAccount;
@@ -24,6 +25,8 @@ use crate::error::IngesterError;
 
 /// Pause after a flush that failed; doubled for each further failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Traced pushes of a tenant whose way to a block is followed at the same time.
+const TRACES_MAX: usize = 8;
 /// Longest pause.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -71,6 +74,7 @@ impl Head {
             first_version: catalog_version,
             flush: tokio::sync::Mutex::new(()),
             retry: Mutex::default(),
+            traces: HeadTraces::default(),
             state: Mutex::new(TenantState { cut: covered.clone(), ..TenantState::default() }),
         });
         tenants.insert(tenant.clone(), Arc::clone(&head));
@@ -88,7 +92,28 @@ pub(crate) struct TenantHead {
     pub(crate) flush: tokio::sync::Mutex<()>,
     /// When a flush that failed is due again.
     pub(crate) retry: Mutex<FlushRetry>,
+    /// Of pushes whose rows are in no block yet.
+    pub(crate) traces: HeadTraces,
     pub(crate) state: Mutex<TenantState>,
+}
+
+/// Spans of some traced pushes, each open until its rows are in a block.
+#[derive(Debug, Default)]
+pub(crate) struct HeadTraces(Mutex<Vec<Span>>);
+
+impl HeadTraces {
+    /// Of more than a few at once the later ones are not followed; nor is one that nobody listens to.
+    pub(crate) fn note(&self, span: impl FnOnce() -> Span) {
+        let mut spans = self.0.lock();
+        if spans.len() < TRACES_MAX {
+            spans.extend(Some(span()).filter(|span| !span.is_disabled()));
+        }
+    }
+
+    /// Those noted until now.
+    pub(crate) fn take(&self) -> Vec<Span> {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 /// Flushes that failed in a row, and when the next is due.

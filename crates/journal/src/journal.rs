@@ -100,6 +100,7 @@ impl Journal {
         }
         let open = write::begin_epoch(&store, ingester).await?;
         apply.epoch_began(&open.id.name());
+        store.metrics().uncovered_bytes_max.set(i64::try_from(config.bytes_max.0).unwrap_or(i64::MAX));
         let shared = Arc::new(Shared {
             store,
             ingester: ingester.to_owned(),

@@ -13,6 +13,7 @@ pub struct JournalMetrics {
     pub(crate) bytes: IntCounter,
     pub(crate) damaged_records: IntCounter,
     pub(crate) uncovered_bytes: IntGauge,
+    pub(crate) uncovered_bytes_max: IntGauge,
 }
 
 impl JournalMetrics {
@@ -36,13 +37,16 @@ impl JournalMetrics {
                 "flamelake_journal_damaged_records_total",
                 "Records of the log that were acknowledged and cannot be read.",
             ),
-            uncovered_bytes: IntGauge::new(
+            uncovered_bytes: gauge(
                 "flamelake_journal_uncovered_bytes",
                 "Bytes of the open log that no block covers yet.",
-            )
-            .expect("the name is valid"),
+            ),
+            uncovered_bytes_max: gauge(
+                "flamelake_journal_uncovered_bytes_max",
+                "Bound of flamelake_journal_uncovered_bytes.",
+            ),
         };
-        let all: [Box<dyn Collector>; 7] = [
+        let all: [Box<dyn Collector>; 8] = [
             Box::new(metrics.append_seconds.clone()),
             Box::new(metrics.fsync_seconds.clone()),
             Box::new(metrics.replay_seconds.clone()),
@@ -50,6 +54,7 @@ impl JournalMetrics {
             Box::new(metrics.bytes.clone()),
             Box::new(metrics.damaged_records.clone()),
             Box::new(metrics.uncovered_bytes.clone()),
+            Box::new(metrics.uncovered_bytes_max.clone()),
         ];
         for collector in all {
             // Only "already registered" can happen here.
@@ -66,4 +71,8 @@ fn histogram(name: &str, help: &str, first: f64) -> Histogram {
 
 fn counter(name: &str, help: &str) -> IntCounter {
     IntCounter::new(name, help).expect("the name is valid")
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("the name is valid")
 }

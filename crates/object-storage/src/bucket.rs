@@ -11,6 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
 use prometheus::Registry;
+use tracing::{Instrument as _, Span};
 
 use crate::arbiter::Arbiter;
 use crate::error::StorageError;
@@ -408,7 +409,8 @@ impl Bucket {
     ) -> Result<T, StorageError> {
         let Inner { clock, retry, metrics, .. } = &*self.inner;
         let started = clock.monotonic();
-        let result = with_timeout(clock, retry.timeout_for(bytes), operation, key, attempt).await;
+        let request = with_timeout(clock, retry.timeout_for(bytes), operation, key, attempt);
+        let result = request.instrument(span_of(operation, key)).await;
         let taken = clock.monotonic().saturating_sub(started).as_secs_f64();
         metrics.requests.with_label_values(&[operation, outcome(&result)]).observe(taken);
         result
@@ -424,9 +426,11 @@ impl Bucket {
     ) -> Result<T, StorageError> {
         let Inner { clock, retry, metrics, .. } = &*self.inner;
         let started = clock.monotonic();
+        let span = span_of(operation, key);
         let mut number = 1;
         let result = loop {
-            let result = with_timeout(clock, retry.timeout_for(bytes), operation, key, attempt()).await;
+            let request = with_timeout(clock, retry.timeout_for(bytes), operation, key, attempt());
+            let result = request.instrument(span.clone()).await;
             match result {
                 Err(error) if number < retry.attempts_max && is_transient(&error) => {
                     tracing::debug!(
@@ -447,6 +451,11 @@ impl Bucket {
         metrics.requests.with_label_values(&[operation, outcome(&result)]).observe(taken);
         result
     }
+}
+
+/// A span of own traces (`flamelake_telemetry::SPAN`); its attempts are not told apart.
+fn span_of(operation: &'static str, key: &str) -> Span {
+    tracing::trace_span!(target: "flamelake::span", "bucket", otel.name = format!("bucket {operation}"), key)
 }
 
 fn outcome<T>(result: &Result<T, StorageError>) -> &'static str {

@@ -32,6 +32,8 @@ pub enum Fault {
     Delay(Duration),
     /// Never answered; nothing is done.
     Hang,
+    /// The code that asked panics; nothing is done.
+    Panic,
     /// The process dies; nothing is done.
     AbortBefore,
     /// Done, and the process dies.
@@ -164,6 +166,7 @@ impl Faults {
                 Err(Error::Generic { store: "faulty", source })
             }
             Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Panic) => panic!("panics on purpose: {operation:?} {key}"),
             Some(Fault::AbortBefore) => abort(operation, key),
             Some(Fault::AbortAfter) => {
                 let _ = request.await;

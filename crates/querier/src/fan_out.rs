@@ -7,6 +7,7 @@ use flamelake_catalog::{CatalogState, LogRange};
 use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use futures::future::try_join_all;
+use tracing::Instrument as _;
 
 use crate::error::QuerierError;
 use crate::members::AllIngesters;
@@ -30,6 +31,11 @@ pub(crate) struct FanOut {
     pub(crate) metrics: Metrics,
 }
 
+/// A span of own traces (`flamelake_telemetry::SPAN`).
+macro_rules! span {
+    ($($parts:tt)*) => { tracing::trace_span!(target: "flamelake::span", $($parts)*) };
+}
+
 impl FanOut {
     /// The union over tenants, which keep no mark of whose they are.
     pub(crate) async fn ask(&self, tenants: &[TenantId], query: &PartialQuery) -> Result<PartialAnswer, StatusError> {
@@ -37,7 +43,7 @@ impl FanOut {
         for some in tenants.chunks(TENANTS_CONCURRENT_MAX) {
             parts.extend(try_join_all(some.iter().map(|tenant| self.ask_tenant(tenant, query))).await?);
         }
-        let answer = merge(query, parts).await?;
+        let answer = merge(query, parts).instrument(span!("merge", tenants = tenants.len())).await?;
         self.metrics.samples.inc_by(answer.stats.samples);
         self.metrics.profiles.inc_by(answer.stats.profiles);
         if !answer.stats.set_aside.is_empty() {
@@ -53,7 +59,7 @@ impl FanOut {
             // Before the catalog: whoever leaves in between has committed its rows by then, and V shows them.
             let IngesterSet { epoch, members } = self.ingesters.all();
             let ingesters = AllIngesters { members, partial: self.partial };
-            let state = self.catalog.load(tenant).await?;
+            let state = self.catalog.load(tenant).instrument(span!("plan", %tenant)).await?;
             // What was missing on this very version, which has been confirmed since, was not moved.
             let set_missing_aside = missed == Some(state.version);
             let plan = Plan::new(tenant, &state, query, set_missing_aside);
@@ -84,13 +90,14 @@ impl FanOut {
     /// Both sides at once. The first error ends the other side.
     async fn ask_once(&self, ingesters: &AllIngesters, plan: Plan) -> Result<PartialAnswer, StatusError> {
         let query = plan.ingesters.query.clone();
-        let recent = ingesters.query(&plan.ingesters);
+        let recent = ingesters.query(&plan.ingesters).instrument(span!("ask ingesters"));
         if let Some(known) = plan.known {
             return merge(&query, vec![recent.await?, known]).await;
         }
         let Some(gateways) = plan.gateways else { return recent.await };
         self.metrics.blocks.inc_by(gateways.blocks.len() as u64);
-        let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways))?;
+        let span = span!("ask store-gateways", blocks = gateways.blocks.len());
+        let (recent, committed) = futures::try_join!(recent, self.gateways.query(gateways).instrument(span))?;
         merge(&query, vec![recent, committed]).await
     }
 }

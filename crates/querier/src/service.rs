@@ -17,6 +17,7 @@ use flamelake_runtime::clock::SharedClock;
 use prometheus::Registry;
 use std::collections::BTreeSet;
 use std::future::Future;
+use tracing::Instrument as _;
 
 use crate::admission::Admission;
 use crate::check::{Checker, HeatmapInput, Now, PprofQuestion, SeriesInput, StacktracesInput, TreeQuestion};
@@ -147,7 +148,8 @@ impl Querier {
             let _turn = self.shared.admission.enter(&caller.tenants, self.limits(caller).concurrency).await?;
             call.await
         };
-        let result = self.within_timeout(in_turn).await;
+        let span = tracing::trace_span!(target: "flamelake::span", "query", method, tenants = caller.tenants.len());
+        let result = self.within_timeout(in_turn).instrument(span).await;
         let outcome = result.as_ref().map_or_else(|error| error.code.name(), |_| "ok");
         let took = self.shared.clock.monotonic().saturating_sub(started);
         self.shared.metrics.query_seconds.with_label_values(&[method, outcome]).observe(took.as_secs_f64());

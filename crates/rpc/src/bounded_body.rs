@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
@@ -70,11 +70,12 @@ pub(crate) struct BoundedBody<B> {
 }
 
 impl<B> BoundedBody<B> {
-    /// Bodies of gRPC have no time limits: a stream may be silent for good reasons, and HTTP/2 pings find dead peers.
-    pub(crate) fn new(body: B, share: Arc<BodyShare>, headers: &HeaderMap) -> Self {
+    /// Bodies of gRPC have no time limits: a stream may be silent for good reasons, and HTTP/2 pings find dead peers. Over HTTP/1.1,
+    /// where there are no pings, calling itself gRPC buys no time.
+    pub(crate) fn new(body: B, share: Arc<BodyShare>, version: Version, headers: &HeaderMap) -> Self {
         let content_type = headers.get(header::CONTENT_TYPE);
         let grpc = content_type.is_some_and(|text| text.as_bytes().starts_with(b"application/grpc"));
-        Self { body, share, is_timed: !grpc, idle: None, total: None }
+        Self { body, share, is_timed: !grpc || version < Version::HTTP_2, idle: None, total: None }
     }
 
     fn too_slow(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -139,11 +140,22 @@ mod tests {
 
     /// So many pieces of one byte with a pause before each.
     fn body(budget: &Arc<BodyBudget>, count: u64, pause_s: u64) -> BoundedBody<StreamBody<Pieces>> {
+        body_of(budget, count, pause_s, Version::HTTP_2, "application/proto")
+    }
+
+    fn body_of(
+        budget: &Arc<BodyBudget>,
+        count: u64,
+        pause_s: u64,
+        version: Version,
+        content_type: &'static str,
+    ) -> BoundedBody<StreamBody<Pieces>> {
         let pieces = stream::unfold(0, move |piece| async move {
             tokio::time::sleep(Duration::from_secs(pause_s)).await;
             (piece < count).then(|| (Ok(Frame::data(Bytes::from_static(b"x"))), piece + 1))
         });
-        BoundedBody::new(StreamBody::new(Box::pin(pieces)), budget.share(), &HeaderMap::new())
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
+        BoundedBody::new(StreamBody::new(Box::pin(pieces)), budget.share(), version, &headers)
     }
 
     #[tokio::test(start_paused = true)]
@@ -153,6 +165,19 @@ mod tests {
         assert!(body(&budget, 3, 31).collect().await.is_err());
         let error = body(&budget, 20, 29).collect().await.unwrap_err();
         assert_eq!(error.to_string(), "it was not whole within 300 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_grpc_over_http_2_may_be_silent() {
+        let budget = BodyBudget::new(100, Duration::from_secs(30), Duration::from_secs(300));
+        for (version, content_type, is_taken) in [
+            (Version::HTTP_2, "application/grpc+proto", true),
+            (Version::HTTP_11, "application/grpc+proto", false),
+            (Version::HTTP_2, "application/proto", false),
+        ] {
+            let body = body_of(&budget, 1, 400, version, content_type).collect().await;
+            assert_eq!(body.is_ok(), is_taken, "{version:?} {content_type}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

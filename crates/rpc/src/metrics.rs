@@ -9,14 +9,20 @@ use axum::middleware::Next;
 use bytes::Bytes;
 use flamelake_model::ErrorCode;
 use flamelake_runtime::clock::SharedClock;
+use flamelake_telemetry::{self as telemetry, Exemplars};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
+const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
 
 /// Metrics of all ports of a process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct ServerMetrics {
     clock: SharedClock,
+    exemplars: Exemplars,
     duration: HistogramVec,
     request_bytes: HistogramVec,
     response_bytes: HistogramVec,
@@ -29,13 +35,13 @@ pub struct ServerMetrics {
 impl ServerMetrics {
     /// Registers them; the error names a metric that is registered already.
     pub fn register(registry: &Registry, clock: SharedClock) -> Result<Self, prometheus::Error> {
-        let seconds = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
         let bytes = prometheus::exponential_buckets(1024.0, 4.0, 10)?;
         let metrics = Self {
             clock,
+            exemplars: Exemplars::default(),
             duration: HistogramVec::new(
                 HistogramOpts::new("flamelake_request_duration_seconds", "Time until a request's answer began.")
-                    .buckets(seconds),
+                    .buckets(DURATION_SECONDS.to_vec()),
                 &["method", "route", "status_code"],
             )?,
             request_bytes: HistogramVec::new(
@@ -69,6 +75,12 @@ impl ServerMetrics {
         Ok(metrics)
     }
 
+    /// Notes the traces of requests there.
+    pub fn with_exemplars(mut self, exemplars: Exemplars) -> Self {
+        self.exemplars = exemplars;
+        self
+    }
+
     pub(crate) fn panics(&self) -> IntCounter {
         self.panics.clone()
     }
@@ -99,7 +111,7 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// Measures a request; the outermost layer but for nothing.
+/// Measures a request and makes it a span; the outermost layer but for nothing.
 pub(crate) async fn measure(
     State(metrics): State<ServerMetrics>,
     request: Request<Body>,
@@ -111,15 +123,42 @@ pub(crate) async fn measure(
     let inflight = GaugeGuard::new(metrics.inflight.with_label_values(&[method, route]));
     let received = metrics.request_bytes.with_label_values(&[method, route]);
     let started = metrics.clock.monotonic();
+    let span = span_of(&request, method, route);
 
-    let response = next.run(request.map(|body| Body::new(Counted::new(body, received)))).await;
+    let response = next.run(request.map(|body| Body::new(Counted::new(body, received)))).instrument(span.clone()).await;
 
     drop(inflight);
-    let elapsed = metrics.clock.monotonic().saturating_sub(started);
+    let elapsed = metrics.clock.monotonic().saturating_sub(started).as_secs_f64();
     let status = outcome(&response);
-    metrics.duration.with_label_values(&[method, route, status.as_str()]).observe(elapsed.as_secs_f64());
+    metrics.duration.with_label_values(&[method, route, status.as_str()]).observe(elapsed);
+    if let Some(trace) = telemetry::trace_of(&span) {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        let labels = [("method", method), ("route", route), ("status_code", status.as_str())];
+        let unix_seconds = metrics.clock.unix_nanos() as f64 / 1e9;
+        let name = "flamelake_request_duration_seconds";
+        metrics.exemplars.note(name, &labels, &DURATION_SECONDS, elapsed, trace, unix_seconds);
+    }
     let sent = metrics.response_bytes.with_label_values(&[method, route]);
     response.map(|body| Body::new(Counted::new(body, sent)))
+}
+
+/// Continues the trace of the caller, if it has one.
+fn span_of(request: &Request<Body>, method: &'static str, route: &str) -> Span {
+    let span = tracing::trace_span!(
+        target: telemetry::SPAN,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    telemetry::continue_trace(&span, |name| request.headers().get(name)?.to_str().ok());
+    span
 }
 
 /// gRPC answers 200 to everything; its failures are counted by the status that Connect would have used.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use flamelake_config::ByteSize;
 use flamelake_model::{ErrorCode, StatusError};
 use parking_lot::Mutex;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -124,13 +124,19 @@ impl Peers {
     }
 }
 
-/// A request that says which protocol it is in, and how long its caller waits.
+/// A request that says which protocol it is in, how long its caller waits, and which trace it belongs to.
 pub fn request<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(PROTOCOL_HEADER, MetadataValue::from(PROTOCOL));
     if !timeout.is_zero() {
         request.set_timeout(timeout);
     }
+    flamelake_telemetry::trace_headers(|name, value| {
+        let name = MetadataKey::<Ascii>::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, MetadataValue::try_from(value)) {
+            request.metadata_mut().insert(name, value);
+        }
+    });
     request
 }
 

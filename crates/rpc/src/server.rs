@@ -207,7 +207,7 @@ async fn serve(
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let share = bodies.share();
     let (head, body) = request.into_parts();
-    let body = BoundedBody::new(body, Arc::clone(&share), &head.headers);
+    let body = BoundedBody::new(body, Arc::clone(&share), head.version, &head.headers);
     let answer = app.oneshot(Request::from_parts(head, body)).await?;
     let grpc = answer.headers().get(header::CONTENT_TYPE);
     if share.is_refused() && !grpc.is_some_and(|text| text.as_bytes().starts_with(b"application/grpc")) {

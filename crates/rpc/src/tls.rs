@@ -5,6 +5,7 @@
 
 mod config;
 mod files;
+mod validity;
 mod listen;
 mod peer;
 
@@ -12,3 +13,4 @@ pub use config::{AdminTlsConfig, ClientAuth, GrpcTlsConfig, HttpTlsConfig, Liste
 pub use files::TlsError;
 pub use listen::ListenTls;
 pub use peer::PeerTls;
+pub use validity::{CertificateUse, Validity};

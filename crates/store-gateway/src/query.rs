@@ -9,7 +9,7 @@ use flamelake_model::query::{PartialAnswer, PartialQuery};
 use flamelake_model::{StatusError, TenantId};
 use flamelake_query_engine::{Merger, SourceError, execute};
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 
 use crate::error::StoreGatewayError;
 use crate::service::Shared;
@@ -32,7 +32,8 @@ pub(crate) async fn query(shared: &Arc<Shared>, request: StoreGatewayQuery) -> R
     loop {
         while tasks.len() < shared.config.blocks_concurrent_max.max(1) {
             let Some(block) = waiting.next() else { break };
-            tasks.spawn(read(Arc::clone(shared), request.tenant.clone(), block, Arc::clone(&query), set_missing_aside));
+            let read = read(Arc::clone(shared), request.tenant.clone(), block, Arc::clone(&query), set_missing_aside);
+            tasks.spawn(read.instrument(tracing::trace_span!(target: "flamelake::span", "read block", %block)));
         }
         let Some(done) = tasks.join_next().await else { break };
         let done = done.map_err(|error| StatusError::from_coded(&StoreGatewayError::Worker(error)))?;

@@ -3,12 +3,13 @@
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::logfmt::{Logfmt, LogfmtFields};
-use crate::{BuildInfo, TelemetryConfig};
+use crate::{BuildInfo, SPAN, TelemetryConfig};
 
 /// Why logs or traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +56,9 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Sets up logs and traces for the whole process, once. Needs a tokio runtime when traces are on.
-pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> {
+/// Sets up logs and traces for the whole process, once. `about` are attributes of all its traces (OpenTelemetry's names). Needs a tokio runtime when
+/// traces are on.
+pub fn init(config: &TelemetryConfig, about: &[(&'static str, &str)]) -> Result<TelemetryGuard, TelemetryError> {
     let filter = EnvFilter::try_new(&config.log_level)
         .map_err(|source| TelemetryError::Level { level: config.log_level.clone(), source })?;
     let lines = match config.log_format.as_str() {
@@ -66,19 +68,25 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
         "json" => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
         other => return Err(TelemetryError::Format { format: other.to_owned() }),
     };
-    let provider = tracer_provider(config)?;
-    let spans =
-        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake")));
+    let provider = tracer_provider(config, about)?;
+    // Only what is made to be sent: spans of libraries are not, and lines of the log are no events of spans.
+    let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == SPAN);
+    let spans = provider.as_ref().map(|provider| {
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("flamelake"));
+        layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(ours)
+    });
     tracing_subscriber::registry()
-        .with(lines)
+        .with(lines.with_filter(filter))
         .with(spans)
-        .with(filter)
         .try_init()
         .map_err(|_| TelemetryError::Twice)?;
     Ok(TelemetryGuard(provider))
 }
 
-fn tracer_provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+fn tracer_provider(
+    config: &TelemetryConfig,
+    about: &[(&'static str, &str)],
+) -> Result<Option<SdkTracerProvider>, TelemetryError> {
     let endpoint = &config.otlp_endpoint;
     if endpoint.is_empty() {
         return Ok(None);
@@ -91,6 +99,7 @@ fn tracer_provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>
     let resource = opentelemetry_sdk::Resource::builder()
         .with_service_name("flamelake")
         .with_attribute(opentelemetry::KeyValue::new("service.version", BuildInfo::current().version))
+        .with_attributes(about.iter().map(|(name, value)| opentelemetry::KeyValue::new(*name, (*value).to_owned())))
         .build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sampling_ratio)));
     Ok(Some(
@@ -110,7 +119,7 @@ mod tests {
     fn wrong_settings_are_named() {
         let error = |level: &str, format: &str| {
             let (log_level, log_format) = (level.to_owned(), format.to_owned());
-            init(&TelemetryConfig { log_level, log_format, ..TelemetryConfig::default() }).unwrap_err().to_string()
+            init(&TelemetryConfig { log_level, log_format, ..TelemetryConfig::default() }, &[]).unwrap_err().to_string()
         };
         assert!(error("loud=very=much", "logfmt").starts_with("log.level \"loud=very=much\" is neither a level"));
         assert_eq!(error("info", "xml"), "log.format \"xml\" is unknown: use logfmt or json");

@@ -33,6 +33,8 @@ const QUERIER: &str = "querier.v1.QuerierService";
 const PUSH: &str = "push.v1.PusherService/Push";
 /// Points asked of the other server at once.
 const POINTS_MAX: usize = 1000;
+/// Nor is it asked about more time than this at once: what servers allow unless they are told otherwise.
+const RANGE_MAX_MS: i64 = 24 * 3600 * 1000;
 /// A request is tried so often while the server says that it cannot take it just now.
 const ATTEMPTS_MAX: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -113,7 +115,7 @@ impl Import {
             bail!("{} has no profiles from {} to {} for {}", self.source, self.from, self.until, self.query);
         }
         let points = |(first, last): (i64, i64)| ((last - first) / step_ms + 1).unsigned_abs();
-        let steps: u64 = windows(start, end, step_ms, POINTS_MAX).map(points).sum();
+        let steps: u64 = job.windows().map(points).sum();
         job.bar.set_length(units.len() as u64 * steps);
         let work = stream::iter(&units).map(|unit| job.import(unit)).buffer_unordered(self.parallel.max(1));
         let stored: u64 = work.try_fold(0, |sum, stored| async move { Ok(sum + stored) }).await?;
@@ -125,20 +127,28 @@ impl Import {
 impl Job {
     /// What there is: every series and profile type.
     async fn units(&self, query: &str) -> anyhow::Result<Vec<Unit>> {
-        let request = SeriesRequest {
-            matchers: vec![query.to_owned()],
-            label_names: Vec::new(),
-            start: self.start,
-            end: self.end,
-        };
-        let answer: SeriesResponse = patiently(&self.source, &format!("{QUERIER}/Series"), &request).await?;
-        units(answer.labels_set)
+        let mut sets = Vec::new();
+        let mut start = self.start;
+        while start <= self.end {
+            let end = self.end.min(start.saturating_add(RANGE_MAX_MS - 1));
+            let request = SeriesRequest { matchers: vec![query.to_owned()], label_names: Vec::new(), start, end };
+            let answer: SeriesResponse = patiently(&self.source, &format!("{QUERIER}/Series"), &request).await?;
+            sets.extend(answer.labels_set);
+            start = end + 1;
+        }
+        units(sets)
+    }
+
+    /// Pieces of the grid that may be asked about at once.
+    fn windows(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
+        let points_of_range = usize::try_from(RANGE_MAX_MS / self.step_ms).unwrap_or(POINTS_MAX);
+        windows(self.start, self.end, self.step_ms, points_of_range.clamp(1, POINTS_MAX))
     }
 
     /// Fetches and stores one unit step by step; tells how many profiles.
     async fn import(&self, unit: &Unit) -> anyhow::Result<u64> {
         let mut stored = 0;
-        for window in windows(self.start, self.end, self.step_ms, POINTS_MAX) {
+        for window in self.windows() {
             for at in self.steps_with_data(unit, window).await? {
                 if self.done.is_done(unit, at) {
                     continue;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | operation | `get`, `put` (replaces), `create` (must not replace), `write` (both), `delete`, `list`, `any` |
 //! | key | text that the key contains, `*` = any key |
-//! | fault | `fail`, `lose-answer`, `conflict`, `out-of-space`, `hang`, `delay:<duration>`, `abort-before`, `abort-after` |
+//! | fault | `fail`, `lose-answer`, `conflict`, `out-of-space`, `hang`, `delay:<duration>`, `panic`, `abort-before`, `abort-after` |
 //! | when | `nth:<n>` (only then, counted from 1), `every:<n>`, `chance:<percent>`; absent = always |
 
 use std::time::Duration;
@@ -65,6 +65,7 @@ fn parse_fault(name: &str) -> Result<Fault, String> {
         None if name == "conflict" => Fault::Conflict,
         None if name == "out-of-space" => Fault::OutOfSpace,
         None if name == "hang" => Fault::Hang,
+        None if name == "panic" => Fault::Panic,
         None if name == "abort-before" => Fault::AbortBefore,
         None if name == "abort-after" => Fault::AbortAfter,
         _ => return Err(format!("unknown fault {name:?}")),

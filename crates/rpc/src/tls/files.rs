@@ -132,6 +132,11 @@ impl<T> Watched<T> {
         Self { seen: Mutex::new(files), made: RwLock::new(Arc::new(made)) }
     }
 
+    /// The files that hold.
+    pub(super) fn files(&self) -> Vec<Pem> {
+        self.seen.lock().clone()
+    }
+
     pub(super) fn get(&self) -> Arc<T> {
         Arc::clone(&self.made.read())
     }

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::config::{ClientAuth, ListenFiles};
 use super::files::{Pem, TlsError, Watched, provider};
+use super::validity::{CertificateUse, Validity};
 
 /// From the first byte to the last, waiting for others included.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -46,6 +47,15 @@ impl ListenTls {
     /// Reads the files again: `true` = new connections get something else from now on. On an error the last good ones stay.
     pub fn reload(&self) -> Result<bool, TlsError> {
         self.current.renew(read(&self.files)?, |read| config(&self.files, read))
+    }
+
+    /// How long the certificates in force hold.
+    pub fn validity(&self) -> Vec<(CertificateUse, Validity)> {
+        let files = self.current.files();
+        let [certificate, _key, authorities @ ..] = &files[..] else { return Vec::new() };
+        let used = std::iter::once((CertificateUse::Own, certificate));
+        let used = used.chain(authorities.iter().map(|file| (CertificateUse::Authorities, file)));
+        used.filter_map(|(used_as, file)| Some((used_as, Validity::of(file, used_as).ok()??))).collect()
     }
 
     /// The encrypted connection; the error tells why there is none.

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::config::PeerTlsConfig;
 use super::files::{Pem, TlsError, Watched, provider};
+use super::validity::{CertificateUse, Validity};
 
 /// Whom this process trusts, and as whom it calls.
 pub struct PeerTls {
@@ -54,6 +55,16 @@ impl PeerTls {
     /// Reads the files again: `true` = new connections are made with something else from now on. On an error the last good ones stay.
     pub fn reload(&self) -> Result<bool, TlsError> {
         self.current.renew(self.files.read()?, |read| self.files.config(read))
+    }
+
+    /// How long the certificates in force hold; those of the machine's authorities are not told.
+    pub fn validity(&self) -> Vec<(CertificateUse, Validity)> {
+        let files = self.current.files();
+        let (authorities, own) = files.split_at(usize::from(self.files.authorities.is_some()));
+        let used = authorities.iter().map(|file| (CertificateUse::Authorities, file));
+        // The second file is the key.
+        let used = used.chain(own.first().map(|file| (CertificateUse::Own, file)));
+        used.filter_map(|(used_as, file)| Some((used_as, Validity::of(file, used_as).ok()??))).collect()
     }
 
     /// What went wrong before the handshake was done is `ConnectionRefused`: no request has left then.
