@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -130,7 +131,6 @@ def lives(server, folder, shipped, settings):
     stored = len(objects_left(server, namespace))
     upgraded = values_file(folder, namespace + "-upgraded", {
         "flamelake": {"image": {"tag": "next"}, "log": {"level": "debug"}, "tenantOverrides": {"team-a": {"ingestion_rate_mb": 20}}}})
-    server.run("helm", "upgrade", "fl", previous_chart(folder), "-n", namespace, *values)
     server.run("helm", "upgrade", "fl", CHART, "-n", namespace, *values, f"--values={upgraded}")
     images = server.run("kubectl", "get", "deployments,statefulsets", "-n", namespace, "-o", "jsonpath={..image}")
     assert ":next" in images, images
@@ -138,20 +138,26 @@ def lives(server, folder, shipped, settings):
     images = server.run("kubectl", "get", "deployments,statefulsets", "-n", namespace, "-o", "jsonpath={..image}")
     assert ":next" not in images, images
     server.run("helm", "uninstall", "fl", "-n", namespace)
+    # From the last release with the values that it shipped, to this chart with the same values, and back.
+    older = previous_chart(folder)
+    values = [f"--values={older / shipped}", values[1]]
+    server.run("helm", "install", "fl", older, "-n", namespace, *values)
+    server.run("helm", "upgrade", "fl", CHART, "-n", namespace, *values)
+    server.run("helm", "rollback", "fl", "1", "-n", namespace)
+    server.run("helm", "uninstall", "fl", "-n", namespace)
     # Who owns what is deleted by controllers, which do not run here: only what helm itself made can be left.
     left = sorted(set(objects_left(server, namespace)) - set(before))
     assert not left, f"left behind: {left}"
-    print(f"apiserver: {namespace}: installed ({stored} objects), upgraded, rolled back, uninstalled", flush=True)
+    print(f"apiserver: {namespace}: installed ({stored} objects), upgraded, rolled back, uninstalled; the same from the last release", flush=True)
 
 
 def previous_chart(folder):
-    """The chart as of an older version: what an upgrade comes from differs in its version and in what pods are labelled with."""
-    older = folder / "older"
+    """The chart of the last release (helm/tests/previous), with the values files that it shipped."""
+    older = folder / "flamelake"
     if not older.exists():
-        shutil.copytree(CHART, older)
-        text = (older / "Chart.yaml").read_text()
-        version = next(line.split()[1] for line in text.splitlines() if line.startswith("version:"))
-        (older / "Chart.yaml").write_text(text.replace(f"ersion: {version}", "ersion: 0.0.1"))
+        packed, = (ROOT / "helm/tests/previous").glob("*.tgz")
+        with tarfile.open(packed) as archive:
+            archive.extractall(folder, filter="data")
     return older
 
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -215,6 +216,24 @@ def probes_speak_tls_where_the_port_does():
         assert of(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"][0]["scheme"] == "https"
 
 
+def secrets_make_ports_speak_tls():
+    objects = render(values=SECURE | {"podMonitor": {"enabled": True, "tlsConfig": {"insecureSkipVerify": True}}})
+    config = yaml.safe_load(next(each["data"] for each in of(objects, "ConfigMap") if "flamelake.yaml" in each["data"])["flamelake.yaml"])
+    server = config["server"]
+    assert server["http-tls-client-auth"] == server["grpc-tls-client-auth"] == "require" and config["rpc"]["tls-server-name"] == "flamelake-internal"
+    assert config["auth"]["tokens-file"] == "/etc/flamelake/tokens/tokens"
+    container = of(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]
+    # Kubelet cannot show a certificate, so that readiness is asked at the operators' port.
+    assert {(probe, container[probe]["httpGet"]["port"], container[probe]["httpGet"]["scheme"]) for probe in ("livenessProbe", "readinessProbe")} == {
+        ("livenessProbe", "admin", "HTTPS"), ("readinessProbe", "admin", "HTTPS")}
+    assert of(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"][0]["tlsConfig"] == {"insecureSkipVerify": True}
+    assert {port["appProtocol"] for each in of(objects, "Service") for port in each["spec"]["ports"] if "appProtocol" in port} == {"https"}
+    # No pod but the servers' has a key.
+    job = of(objects, "Job")[0]["spec"]["template"]["spec"]
+    shown = {volume["secret"]["secretName"]: volume["secret"].get("items") for volume in job["volumes"] if "secret" in volume}
+    assert shown == {"public": [{"key": "ca.crt", "path": "ca.crt"}], "test-client": [{"key": "client.pem", "path": "client.pem"}]}, shown
+
+
 def names_fit():
     text = helm("template", "a-release-with-a-very-long-name-indeed", str(CHART), f"--values={CHART / 'values-zones.yaml'}",
                 values=ALL_ON | {"architecture": {"microservices": {"enabled": True}, "zones": [{"name": "zone-12345", "topologyZone": "z"}]}})
@@ -291,18 +310,71 @@ def configurations_are_good(shipped, server):
                 assert done.returncode == 0, f"{name}: {done.stderr}"
 
 
-def rendered_configuration_serves_and_the_test_tests(server):
+# TLS on every port, certificates of clients demanded, request tokens: what `helm test` must pass too.
+SECURE = {
+    "tls": {"public": {"existingSecret": "public", "keys": {"clientCa": "ca.crt"}, "clientAuth": "require"}, "admin": {"existingSecret": "admin"},
+            "internal": {"existingSecret": "internal", "serverName": "flamelake-internal"}},
+    "tokens": {"existingSecret": {"name": "tokens"}},
+    "tests": {"token": {"existingSecret": {"name": "test-token"}}, "clientCertificate": {"existingSecret": {"name": "test-client"}}},
+}
+
+
+def secure_secrets(folder, server, addresses=("127.0.0.1",)):
+    """The Secrets that SECURE names: name -> key -> bytes."""
+    folder = pathlib.Path(folder)
+
+    def openssl(*words):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    ca, ca_key = folder / "ca.crt", folder / "ca.key"
+    openssl(*new, "-subj", "/CN=chart test", "-keyout", ca_key, "-out", ca, "-addext", "keyUsage=critical,keyCertSign")
+    names = ",".join(["DNS:localhost", "DNS:flamelake-internal", *(f"IP:{address}" for address in addresses)])
+
+    def issued(name):
+        openssl(*new, "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt", "-CA", ca, "-CAkey", ca_key,
+                "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth,clientAuth", "-addext", f"subjectAltName={names}")
+        return {"tls.crt": (folder / f"{name}.crt").read_bytes(), "tls.key": (folder / f"{name}.key").read_bytes(), "ca.crt": ca.read_bytes()}
+    secrets = {name: issued(name) for name in ("public", "admin", "internal", "client")}
+    drawn = subprocess.run([server, "token", "--for", "*", "--right", "push,query", "--name", "helm test"], capture_output=True, text=True, check=True)
+    token, line = drawn.stdout.strip().split("\n", 1)
+    client = secrets.pop("client")
+    return secrets | {"tokens": {"tokens": line.encode() + b"\n"}, "test-token": {"token": token.encode()},
+                      "test-client": {"client.pem": client["tls.crt"] + client["tls.key"]}}
+
+
+def mounted(spec, container, secrets, scratch):
+    """Mounted path -> folder with the files of its Secret."""
+    volumes = {each["name"]: each["secret"] for each in spec["volumes"] if "secret" in each}
+    found = {}
+    for mount in container["volumeMounts"]:
+        if mount["name"] in volumes:
+            secret = volumes[mount["name"]]
+            folder = scratch / f"secret-{mount['name']}"
+            folder.mkdir(exist_ok=True)
+            files = secrets[secret["secretName"]]
+            for item in secret.get("items", [{"key": key, "path": key} for key in files]):
+                (folder / item["path"]).write_bytes(files[item["key"]])
+            found[mount["mountPath"]] = str(folder)
+    return found
+
+
+def rendered_configuration_serves_and_the_test_tests(server, values=None):
     """Starts what the chart's `all` pod would start, and runs the commands of `helm test`."""
-    objects = render()
+    objects = render(values=values)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
+        secrets = secure_secrets(scratch, server) if values else {}
+        pod = of(objects, "StatefulSet")[0]["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        folders = mounted(pod, container, secrets, scratch)
         for each in of(objects, "ConfigMap"):
             for name, text in each.get("data", {}).items():
-                (scratch / name).write_text(text.replace("/data", str(scratch / "data")).replace("/etc/flamelake/overrides", str(scratch)))
+                for path, folder in folders.items():
+                    text = text.replace(path, folder)
+                (scratch / name).write_text(text.replace("dir: /data", f"dir: {scratch}/data").replace("/etc/flamelake/overrides", str(scratch)))
             for name, packed in each.get("binaryData", {}).items():
                 (scratch / name).write_bytes(base64.b64decode(packed))
         port, admin = free_port(), free_port()
-        container = of(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]
         args = [arg.replace("/etc/flamelake/config", str(scratch)) for arg in container["args"]]
         args += [f"--server.http-listen-port={port}", f"--server.admin-listen-port={admin}", "--server.grpc-listen-port=0",
                  "--server.http-listen-address=127.0.0.1", "--server.admin-listen-address=127.0.0.1"]
@@ -312,14 +384,23 @@ def rendered_configuration_serves_and_the_test_tests(server):
             ports = {"http": port, "admin": admin}
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 asked = container[probe]["httpGet"]
-                wait_for(f"http://127.0.0.1:{ports[asked['port']]}{asked['path']}", process)
+                wait_for(f"{asked['scheme'].lower()}://127.0.0.1:{ports[asked['port']]}{asked['path']}", process)
             spec = of(objects, "Job")[0]["spec"]["template"]["spec"]
 
-            def step(container, pod, read_as=None):
+            def step(container, pod, read_as=None, without=()):
                 args = [arg.replace("$(POD_NAME)", read_as or pod) for arg in container["args"]]
                 args = [re.sub(r"^(--file=|)/(test|tmp)/", rf"\1{scratch}/", arg) for arg in args]
-                args = [re.sub(r"--url=.*", f"--url=http://127.0.0.1:{port}", arg) for arg in args]
-                done = subprocess.run([server, *args], capture_output=True, text=True, env={})
+                args = [re.sub(r"--url=(https?)://.*", rf"--url=\1://127.0.0.1:{port}", arg) for arg in args]
+                env = {}
+                for each in container["env"]:
+                    reference = each.get("valueFrom", {}).get("secretKeyRef")
+                    if reference:
+                        env[each["name"]] = secrets[reference["name"]][reference["key"]].decode()
+                    elif "value" in each:
+                        env[each["name"]] = each["value"]
+                for path, folder in mounted(spec, container, secrets, scratch).items():
+                    env = {name: value.replace(path, folder) for name, value in env.items()}
+                done = subprocess.run([server, *args], capture_output=True, text=True, env={name: env[name] for name in env if name not in without})
                 told.append(done.stderr)
                 return done.returncode
             told = []
@@ -327,6 +408,8 @@ def rendered_configuration_serves_and_the_test_tests(server):
             assert [step(push, "run-1"), step(read, "run-1"), step(compare, "run-1")] == [0, 0, 0], f"helm test fails on a good server: {told}"
             step(read, "run-1", read_as="run-2")
             assert step(compare, "run-1") != 0, "helm test passes though what was pushed is not there"
+            for variable in [each["name"] for each in push["env"] if each["name"] != "POD_NAME"]:
+                assert step(push, "run-3", without=[variable]) != 0, f"a push passes without {variable}"
         finally:
             process.terminate()
             assert process.wait(30) == 0, process.stderr.read().decode()[-1000:]
@@ -335,7 +418,8 @@ def rendered_configuration_serves_and_the_test_tests(server):
 def wait_for(url, process):
     for _ in range(100):
         try:
-            return urllib.request.urlopen(url, timeout=1).read()
+            # As kubelet, which believes any certificate.
+            return urllib.request.urlopen(url, timeout=1, context=ssl._create_unverified_context()).read()
         except OSError:
             assert process.poll() is None, process.stderr.read().decode()[-1000:]
             time.sleep(0.1)
@@ -349,11 +433,12 @@ def main():
         for version in VERSIONS:
             check(f"{shipped} on {version}", lambda: valid(shipped, version, None))
         check(f"{shipped} with everything on", lambda: valid(shipped, "1.37", ALL_ON))
+        check(f"{shipped} with TLS and tokens", lambda: valid(shipped, "1.37", SECURE))
         check(f"{shipped}: config keys", lambda: config_keys_exist(shipped, ALL_ON))
         check(f"{shipped}: hardened", lambda: hardened(shipped, ALL_ON))
     check("old Kubernetes: no sleep before the stop", lambda: valid("values-microservices.yaml", "1.25", None))
     for test in (no_secret_outside_secrets, overrides_restart_nothing, budgets_only_for_more_than_one, zones, all_without_a_disk, groups,
-                 selectors_find_pods, probes_speak_tls_where_the_port_does, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
+                 selectors_find_pods, probes_speak_tls_where_the_port_does, secrets_make_ports_speak_tls, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
         check(test.__name__, test)
 
     refused("additional ?propert.*flamelak", {"flamelak": {}})
@@ -371,6 +456,11 @@ def main():
     refused("use existingSecret", {"flamelake": {"structuredConfig": {"storage": {"s3": {"secret-access-key": "canary"}}}}})
     refused("autoscaler", {"flamelake": {"components": {"ingester": {"autoscaling": {"enabled": True}}}}}, "values-microservices.yaml")
     refused("kind must be StatefulSet", {"flamelake": {"components": {"querier": {"persistence": {"enabled": True}}}}}, "values-microservices.yaml")
+    refused("authProxy speaks plain text", {"authProxy": {"enabled": True, "existingSecret": {"name": "users"}}, "flamelake": {"multitenancyEnabled": True},
+                                            "tls": {"public": {"existingSecret": "public"}}})
+    refused("belong together", {"tls": {"public": {"existingSecret": "public", "clientAuth": "require"}}})
+    refused("helm test needs a token", {"tokens": {"existingSecret": {"name": "tokens"}}})
+    refused("helm test needs a certificate", {"tls": SECURE["tls"]})
     refused("authProxy needs", {"authProxy": {"enabled": True}})
 
     server = os.environ.get("FLAMELAKE_BIN", "")
@@ -378,6 +468,7 @@ def main():
         for shipped in SHIPPED:
             check(f"{shipped}: every pod's configuration is good", lambda: configurations_are_good(shipped, server))
         check("the rendered configuration serves", lambda: rendered_configuration_serves_and_the_test_tests(server))
+        check("with TLS and tokens too", lambda: rendered_configuration_serves_and_the_test_tests(server, SECURE))
     else:
         print("chart: FLAMELAKE_BIN names no server, its start is not tried")
     print(f"chart: {passed} passed, {failed} failed")

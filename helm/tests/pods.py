@@ -6,16 +6,20 @@ Each pod has an address of its own in 127.1.0.0/16, its containers' commands, ar
 its probes and its time to stop. What is not Kubernetes': mounted paths and names of services are put in as text.
 Needs helm, etcd and versitygw; FLAMELAKE_BIN is the image. Called by scripts/helm-test.sh with CHART_PODS=1."""
 import base64
+import json
 import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent.parent / "scripts"))
+import chart  # noqa: E402
 import drills  # noqa: E402
 import exercised  # noqa: E402
 import yaml  # noqa: E402
@@ -86,6 +90,7 @@ class Pod:
         for folder in mounts.values():
             for file in folder.glob("*.yaml"):
                 file.write_text(self.translate(file.read_text(), mounts))
+        environment = {name: self.translate(value, mounts) for name, value in environment.items()}
         return self.command(container, environment, mounts), environment
 
     def start(self):
@@ -106,7 +111,9 @@ class Pod:
                     socket.create_connection((self.address, ports[probe["tcpSocket"]["port"]]), 1).close()
                     return
                 get = probe["httpGet"]
-                if exercised.ask(f"http://{self.address}:{ports[get['port']]}{get['path']}")[0] == 200:
+                url = f"{get.get('scheme', 'HTTP').lower()}://{self.address}:{ports[get['port']]}{get['path']}"
+                # As kubelet, which believes any certificate.
+                with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()):
                     return
             except OSError:
                 pass
@@ -133,9 +140,13 @@ class Pod:
 
 
 class World:
-    def __init__(self, folder):
+    """What the chart renders with these values, as processes; `net` keeps two worlds apart."""
+
+    def __init__(self, folder, net, values=None):
         self.folder = pathlib.Path(folder)
-        text = subprocess.run(["helm", "template", "fl", str(CHART), f"--values={CHART}/values-trial.yaml", *SETTINGS],
+        file = self.folder / "values.json"
+        file.write_text(json.dumps(values or {}))
+        text = subprocess.run(["helm", "template", "fl", str(CHART), f"--values={CHART}/values-trial.yaml", *SETTINGS, f"--values={file}"],
                               capture_output=True, text=True, check=True).stdout
         self.objects = [each for each in yaml.safe_load_all(text) if each]
         self.pods = []
@@ -144,7 +155,32 @@ class World:
                 for n in range(each["spec"]["replicas"]):
                     template = each["spec"]["template"]
                     self.pods.append(Pod(self, f"{each['metadata']['name']}-{n}", template["spec"], template["metadata"]["labels"],
-                                         f"127.1.{os.getpid() % 250}.{len(self.pods) + 1}"))
+                                         f"127.{net}.{os.getpid() % 250}.{len(self.pods) + 1}"))
+
+    def add_secrets(self, secrets):
+        """Those that an operator makes, not the chart: name -> key -> bytes."""
+        for name, files in secrets.items():
+            data = {key: base64.b64encode(value).decode() for key, value in files.items()}
+            self.objects.append({"kind": "Secret", "metadata": {"name": name}, "data": data})
+
+    def start(self):
+        """What others need first."""
+        for component in ("etcd", "trial-s3"):
+            for pod in self.role(component):
+                pod.start()
+            for pod in self.role(component):
+                pod.wait_ready()
+        rest = [pod for pod in self.pods if pod.process is None]
+        for pod in rest:
+            pod.start()
+        for pod in rest:
+            pod.wait_ready()
+
+    def end(self):
+        for pod in reversed(self.pods):
+            if pod.process:
+                pod.process.kill()
+                pod.process.wait()
 
     def files(self, kind, name):
         each = next(each for each in self.objects if each["kind"] == kind and each["metadata"]["name"] == name)
@@ -194,20 +230,11 @@ def check(condition, what):
         raise SystemExit(f"pods: FAILED: {what}")
 
 
-def main():
+def rolled_under_load():
     with tempfile.TemporaryDirectory() as folder:
-        world = World(folder)
+        world = World(folder, 1)
         try:
-            for component in ("etcd", "trial-s3"):
-                for pod in world.role(component):
-                    pod.start()
-                for pod in world.role(component):
-                    pod.wait_ready()
-            rest = [pod for pod in world.pods if pod.process is None]
-            for pod in rest:
-                pod.start()
-            for pod in rest:
-                pod.wait_ready()
+            world.start()
             check(world.helm_test() == [0, 0, 0], "helm test")
             with Users(world) as users:
                 time.sleep(3)
@@ -221,12 +248,32 @@ def main():
             check(stored == users.acknowledged > 0, f"{users.acknowledged} acknowledged, {stored} stored")
             check(world.helm_test() == [0, 0, 0], "helm test after the upgrade")
             print(f"pods: {len(world.pods)} pods, rolled under load: {users.acknowledged} pushes acknowledged and stored once, "
-                  f"{len(users.push_failures)} repeated, slowest {users.slowest_push:.1f} s, queries failed: {drills.span(users.query_failures)}")
+                  f"{len(users.push_failures)} repeated, slowest {users.slowest_push:.1f} s, queries failed: {drills.span(users.query_failures)}", flush=True)
         finally:
-            for pod in reversed(world.pods):
-                if pod.process:
-                    pod.process.kill()
-                    pod.process.wait()
+            world.end()
+
+
+def secure():
+    """TLS on every port, both ways inside, certificates of clients and tokens demanded: the same cluster comes up and `helm test` passes."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder, 2, chart.SECURE)
+        secrets = chart.secure_secrets(folder, exercised.binary(), [pod.address for pod in world.pods])
+        world.add_secrets(secrets)
+        try:
+            world.start()
+            check(world.helm_test() == [0, 0, 0], "helm test with TLS and tokens")
+            token = secrets["test-token"]["token"]
+            world.add_secrets({"test-token": {"token": token[:-1] + (b"0" if token[-1:] != b"0" else b"1")}})
+            world.objects.reverse()  # the later Secret is found first
+            check(world.helm_test()[0] != 0, "helm test fails with a wrong token")
+            print(f"pods: {len(world.pods)} pods with TLS on every port, certificates of clients and tokens: helm test passes, and fails with a wrong token")
+        finally:
+            world.end()
+
+
+def main():
+    rolled_under_load()
+    secure()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,25 @@
   "auth" (dict "multitenancy-enabled" .Values.flamelake.multitenancyEnabled)
   "log" (dict "level" .Values.flamelake.log.level "format" .Values.flamelake.log.format)
   "runtime-config" (dict "file" "/etc/flamelake/overrides/overrides.yaml") -}}
+{{- range $port, $prefix := dict "public" "http" "admin" "admin" "internal" "grpc" -}}
+{{- $own := get $.Values.tls $port -}}
+{{- if $own.existingSecret -}}
+{{- $server := $config.server -}}{{- $folder := printf "/etc/flamelake/tls-%s" $port -}}
+{{- $_ := set $server (printf "%s-tls-cert-path" $prefix) (printf "%s/%s" $folder $own.keys.cert) -}}
+{{- $_ := set $server (printf "%s-tls-key-path" $prefix) (printf "%s/%s" $folder $own.keys.key) -}}
+{{- if eq $port "internal" -}}
+{{- $_ := set $server "grpc-tls-client-ca" (printf "%s/%s" $folder $own.keys.ca) -}}
+{{- $_ := set $server "grpc-tls-client-auth" "require" -}}
+{{- $rpc := dict "tls-ca-path" (printf "%s/%s" $folder $own.keys.ca) "tls-cert-path" (printf "%s/%s" $folder $own.keys.cert) "tls-key-path" (printf "%s/%s" $folder $own.keys.key) -}}
+{{- with $own.serverName }}{{ $_ := set $rpc "tls-server-name" . }}{{ end -}}
+{{- $_ := set $config "rpc" $rpc -}}
+{{- else if and (eq $port "public") (ne $own.clientAuth "none") -}}
+{{- $_ := set $server "http-tls-client-ca" (printf "%s/%s" $folder $own.keys.clientCa) -}}
+{{- $_ := set $server "http-tls-client-auth" $own.clientAuth -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.tokens.existingSecret.name }}{{ $_ := set $config.auth "tokens-file" (printf "/etc/flamelake/tokens/%s" .Values.tokens.existingSecret.key) }}{{ end -}}
 {{- $storage := dict "backend" $backend -}}
 {{- with .Values.storage.prefix }}{{ $_ := set $storage "prefix" . }}{{ end -}}
 {{- if eq $backend "filesystem" -}}

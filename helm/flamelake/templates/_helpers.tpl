@@ -117,6 +117,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- if and .Values.trial.etcd.enabled .Values.externalEtcd.endpoints }}{{ fail "choose one of externalEtcd.endpoints and trial.etcd.enabled" }}{{ end -}}
 {{- if and .Values.authProxy.enabled (not .Values.authProxy.existingSecret.name) }}{{ fail "authProxy needs authProxy.existingSecret.name, a secret with a password file" }}{{ end -}}
 {{- if and .Values.authProxy.enabled (not .Values.flamelake.multitenancyEnabled) }}{{ fail "authProxy sets the tenant: it needs flamelake.multitenancyEnabled" }}{{ end -}}
+{{- if and .Values.authProxy.enabled .Values.tls.public.existingSecret }}{{ fail "authProxy speaks plain text to the pods: leave tls.public out" }}{{ end -}}
+{{- if and .Values.tls.public.existingSecret (eq (ne .Values.tls.public.clientAuth "none") (eq .Values.tls.public.keys.clientCa "")) }}{{ fail "tls.public.clientAuth (request or require) and tls.public.keys.clientCa belong together" }}{{ end -}}
+{{- if and .Values.tests.enabled .Values.tokens.existingSecret.name (not .Values.tests.token.existingSecret.name) }}{{ fail "helm test needs a token: set tests.token.existingSecret.name, or tests.enabled=false" }}{{ end -}}
+{{- if and .Values.tests.enabled .Values.tls.public.existingSecret (eq .Values.tls.public.clientAuth "require") (not .Values.tests.clientCertificate.existingSecret.name) }}{{ fail "helm test needs a certificate: set tests.clientCertificate.existingSecret.name, or tests.enabled=false" }}{{ end -}}
 {{- range $name, $w := fromYaml (include "flamelake.workloads" .) -}}
 {{- if and $w.autoscaling.enabled (or (hasPrefix "ingester" $name) (eq $name "write") (eq $name "all")) }}{{ fail (printf "%s must not be scaled by an autoscaler: taking an ingester away has an order (docs/operations/runbooks/scale.md)" $name) }}{{ end -}}
 {{- if and $w.persistence.enabled (ne $w.kind "StatefulSet") }}{{ fail (printf "%s has a disk (persistence.enabled), so its kind must be StatefulSet" $name) }}{{ end -}}
@@ -128,8 +132,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 {{- end }}
 
-{{/* The scheme that probes and scrapes speak: HTTPS where flamelake.structuredConfig gives the port a certificate. Called with {root, port: http | admin}. */}}
+{{/* The scheme that probes and scrapes speak: HTTPS where `tls` or flamelake.structuredConfig gives the port a certificate. Called with {root, port: http | admin}. */}}
 {{- define "flamelake.scheme" -}}
+{{- $own := get .root.Values.tls (ternary "public" "admin" (eq .port "http")) -}}
 {{- $server := default dict .root.Values.flamelake.structuredConfig.server -}}
-{{- if or (get $server (printf "%s-tls-cert-path" .port)) (get $server (printf "%s_tls_cert_path" .port)) }}HTTPS{{ else }}HTTP{{ end -}}
+{{- if or $own.existingSecret (get $server (printf "%s-tls-cert-path" .port)) (get $server (printf "%s_tls_cert_path" .port)) }}HTTPS{{ else }}HTTP{{ end -}}
 {{- end }}

@@ -90,7 +90,9 @@ spec:
         - {name: grpc-internal, containerPort: 9095, protocol: TCP}
       startupProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "admin")))) $w.probes.startup) | nindent 8 }}
       livenessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" "admin" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "admin")))) $w.probes.liveness) | nindent 8 }}
-      readinessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/ready" "port" "http" "scheme" (include "flamelake.scheme" (dict "root" $root "port" "http")))) $w.probes.readiness) | nindent 8 }}
+      {{- /* Kubelet has no certificate to show. */}}
+      {{- $ready := ternary "admin" "http" (eq $root.Values.tls.public.clientAuth "require") }}
+      readinessProbe: {{- toYaml (merge (dict "httpGet" (dict "path" "/ready" "port" $ready "scheme" (include "flamelake.scheme" (dict "root" $root "port" $ready)))) $w.probes.readiness) | nindent 8 }}
       {{- if and (gt (int $w.preStopSleepSeconds) 0) (semverCompare ">=1.30.0-0" $root.Capabilities.KubeVersion.Version) }}
       lifecycle: {preStop: {sleep: {seconds: {{ $w.preStopSleepSeconds }}}}}
       {{- end }}
@@ -111,6 +113,14 @@ spec:
         {{- if and $etcd (not $root.Values.trial.etcd.enabled) $own.tls.existingSecret }}
         - {name: etcd-tls, mountPath: /etc/flamelake/etcd-tls, readOnly: true}
         {{- end }}
+        {{- range $port := list "public" "admin" "internal" }}
+        {{- if (get $root.Values.tls $port).existingSecret }}
+        - {name: tls-{{ $port }}, mountPath: /etc/flamelake/tls-{{ $port }}, readOnly: true}
+        {{- end }}
+        {{- end }}
+        {{- if $root.Values.tokens.existingSecret.name }}
+        - {name: tokens, mountPath: /etc/flamelake/tokens, readOnly: true}
+        {{- end }}
         {{- with $w.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
   volumes:
     - {name: config, configMap: {name: {{ include "flamelake.fullname" $root }}-config}}
@@ -125,6 +135,14 @@ spec:
     {{- end }}
     {{- if and $etcd (not $root.Values.trial.etcd.enabled) $own.tls.existingSecret }}
     - {name: etcd-tls, secret: {secretName: {{ $own.tls.existingSecret }}}}
+    {{- end }}
+    {{- range $port := list "public" "admin" "internal" }}
+    {{- with (get $root.Values.tls $port).existingSecret }}
+    - {name: tls-{{ $port }}, secret: {secretName: {{ . }}}}
+    {{- end }}
+    {{- end }}
+    {{- with $root.Values.tokens.existingSecret.name }}
+    - {name: tokens, secret: {secretName: {{ . }}}}
     {{- end }}
     {{- with $w.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end }}
