@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build web page test check bench book chart-test golden fuzz sim tools docs
+.PHONY: print-bin help run cluster-up build web page test check bench book chart-test docs-test golden fuzz sim tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -53,6 +53,11 @@ cluster-up: tools build ## Start a whole cluster as processes: etcd, an S3 serve
 
 chart-test: build ## Test the chart, the alerts, the dashboards and the links of the documentation.
 	CHART_PODS=1 scripts/helm-test.sh
+
+docs-test: build ## Run every command of the documentation on a real server, the quick start from a clean clone; check keys and links. DOCS_BUILD=1 builds there too.
+	python3 scripts/docs-check.py
+	python3 scripts/runbooks-check.py
+	python3 scripts/links-check.py
 
 golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.
 	scripts/golden.sh

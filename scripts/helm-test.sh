@@ -20,6 +20,7 @@ if [ ! -x "$FLAMELAKE_BIN" ]; then
   echo "helm-test: $FLAMELAKE_BIN is missing, alerts, dashboards and runbooks are not tried on a server"
 else
   python3 scripts/runbooks-check.py || failed=1
+  python3 scripts/docs-check.py || failed=1
   python3 scripts/metrics-page.py --check || failed=1
   if [ -n "${CHART_PODS:-}" ]; then
     bin="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
