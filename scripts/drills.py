@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Drills with a stopwatch: a cluster as processes with the defaults of production, a sender and an asker that never pause, a disaster, and
 the account: what users saw, for how long, what was lost. Prints the rows of docs/operations/drills.md.
-Usage: scripts/drills.py [DRILL…]; BUCKET_OUTAGE is its length in seconds (600). FLAMELAKE_BIN: the server."""
+Usage: scripts/drills.py [DRILL…]; BUCKET_OUTAGE is its length in seconds (600). FLAMELAKE_BIN: the server; FLAMELAKE_PREVIOUS: an older one,
+to upgrade from and to roll back to."""
 import base64
 import json
 import os
@@ -29,8 +30,9 @@ PAUSE = 0.1
 class Cluster:
     """Etcd, an S3 server and every role, on free ports of loopback."""
 
-    def __init__(self, folder, flags=()):
-        self.folder, self.processes, self.flags = pathlib.Path(folder), {}, list(flags)
+    def __init__(self, folder, flags=(), binary=None, flags_of=None):
+        self.folder, self.processes, self.flags, self.binary = pathlib.Path(folder), {}, list(flags), binary or exercised.binary()
+        self.flags_of = flags_of(self) if flags_of else lambda _: []
         self.ports = {name: exercised.free_port() for name in ("etcd", "peer", "s3")}
         (self.folder / "objects/profiles").mkdir(parents=True)
         (self.folder / "attributes").mkdir()
@@ -41,7 +43,7 @@ class Cluster:
                       "compactor-0": "compactor", "compactor-1": "compactor"}
         for name in self.roles:
             self.ports[name], self.ports[name + "/grpc"] = exercised.free_port(), exercised.free_port()
-            self.role(name)
+            self.role(name, *self.flags_of(name))
         for name in self.roles:
             self.ready(name)
 
@@ -58,13 +60,18 @@ class Cluster:
         self.start("s3", TOOLS / "versitygw", "--access", "flamelake", "--secret", "flamelake-secret", "--quiet", "--port",
                    f"127.0.0.1:{self.ports['s3']}", "posix", "--sidecar", self.folder / "attributes", self.folder / "objects")
 
-    def role(self, name, *flags):
-        self.start(name, exercised.binary(), f"--target={self.roles[name]}", "--server.http-listen-address=127.0.0.1",
+    def role(self, name, *flags, before=(), binary=None):
+        """Starts a process of ours; `before` is what starts the command, `binary` another build."""
+        self.start(name, *before, binary or self.binary, f"--target={self.roles[name]}", "--server.http-listen-address=127.0.0.1",
                    f"--server.http-listen-port={self.ports[name]}", "--server.grpc-listen-address=127.0.0.1",
                    f"--server.grpc-listen-port={self.ports[name + '/grpc']}", f"--ring.instance-id={name}", "--ring.instance-addr=127.0.0.1",
-                   f"--ring.etcd.endpoints=127.0.0.1:{self.ports['etcd']}", "--storage.backend=s3", f"--storage.s3.endpoint=127.0.0.1:{self.ports['s3']}",
-                   "--storage.s3.bucket-name=profiles", "--storage.s3.access-key-id=flamelake", "--storage.s3.secret-access-key=flamelake-secret",
-                   "--storage.s3.insecure=true", "--storage.s3.force-path-style=true", "--ingester.flush-interval=30s", *self.flags, *flags)
+                   f"--ring.etcd.endpoints=127.0.0.1:{self.ports['etcd']}", *self.store(), "--ingester.flush-interval=30s", *self.flags, *flags)
+
+    def store(self):
+        """Flags of `flamelake admin`."""
+        return ["--storage.backend=s3", f"--storage.s3.endpoint=127.0.0.1:{self.ports['s3']}", "--storage.s3.bucket-name=profiles",
+                "--storage.s3.access-key-id=flamelake", "--storage.s3.secret-access-key=flamelake-secret", "--storage.s3.insecure=true",
+                "--storage.s3.force-path-style=true"]
 
     def url(self, name):
         return f"http://127.0.0.1:{self.ports[name]}"
@@ -99,7 +106,7 @@ class Users:
         self.fronts = [cluster.url("front-0"), cluster.url("front-1")]
         self.run, self.acknowledged = f"drill-{uuid.uuid4().hex[:8]}", 0
         self.push_failures, self.query_failures, self.slowest_push, self.errors = [], [], 0.0, set()
-        self.over = threading.Event()
+        self.over, self.held = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=self.push), threading.Thread(target=self.ask)]
 
     def __enter__(self):
@@ -131,6 +138,9 @@ class Users:
         labels = [{"name": "__name__", "value": "process_cpu"}, {"name": "service_name", "value": self.run}]
         n = 0
         while not self.over.is_set():
+            if self.held.is_set():
+                time.sleep(PAUSE)
+                continue
             body = {"series": [{"labels": labels, "samples": [{"rawProfile": stamped(raw), "ID": str(uuid.uuid4())}]}]}
             began = time.time()
             while self.post(n, "/push.v1.PusherService/Push", body) is None:
@@ -211,9 +221,59 @@ def rolling_restart(cluster):
     time.sleep(20)
 
 
+ORDER_OF_AN_UPGRADE = ["store-gateway-0", "store-gateway-1", "front-0", "front-1", "compactor-0", "compactor-1", "ingester-0", "ingester-1", "ingester-2"]
+
+
+def roll(cluster, names, binary):
+    for name in names:
+        cluster.stop(name)
+        cluster.role(name, binary=binary)
+        cluster.ready(name)
+        time.sleep(3)
+
+
+def upgrade(cluster):
+    """Every process is upgraded from {previous} to {version}, in the order of an upgrade"""
+    roll(cluster, ORDER_OF_AN_UPGRADE, exercised.binary())
+    time.sleep(20)
+
+
+def rollback(cluster):
+    """Every process is rolled back from {version} to {previous}, in the opposite order"""
+    roll(cluster, ORDER_OF_AN_UPGRADE[::-1], os.environ["FLAMELAKE_PREVIOUS"])
+    time.sleep(20)
+
+
+def disk_loss(cluster):
+    """The disk of an ingester with its log on it is lost with the process (blocks every 30 s); after 20 s it is forgotten, after 40 s it begins anew with an empty disk"""
+    cluster.stop("ingester-1", signal.SIGKILL)
+    shutil.rmtree(cluster.folder / "disk-ingester-1")
+    time.sleep(20)
+    subprocess.run([exercised.binary(), "ring", f"--url={cluster.url('front-0')}", "--forget=ingester-1"], check=True, capture_output=True)
+    time.sleep(20)
+    cluster.role("ingester-1", *log_on_disk(cluster)("ingester-1"))
+    cluster.ready("ingester-1")
+    time.sleep(40)
+
+
+def log_on_disk(cluster):
+    return lambda name: [f"--log.url=file://{cluster.folder}/disk-{name}/log"] if name.startswith("ingester") else []
+
+
+# What a drill starts with that is not the defaults.
+disk_loss.flags_of, disk_loss.loses = log_on_disk, True
+upgrade.binary = lambda: os.environ["FLAMELAKE_PREVIOUS"]
+rollback.binary = exercised.binary
+
+
+def version_of(binary):
+    return subprocess.run([binary, "--version"], capture_output=True, text=True).stdout.strip().removeprefix("flamelake ")
+
+
 def drill(disaster):
+    binary = getattr(disaster, "binary", exercised.binary)()
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, binary=binary, flags_of=getattr(disaster, "flags_of", None))
         try:
             with Users(cluster) as users:
                 time.sleep(10)
@@ -223,16 +283,21 @@ def drill(disaster):
             stored = users.total(timeout=60) or 0
         finally:
             cluster.end()
-    title = disaster.__doc__.format(outage=os.environ.get("BUCKET_OUTAGE", "600"))
+    title = disaster.__doc__.format(outage=os.environ.get("BUCKET_OUTAGE", "600"), version=version_of(exercised.binary()),
+                                    previous=version_of(os.environ.get("FLAMELAKE_PREVIOUS") or exercised.binary()))
     last = max([*users.push_failures, *users.query_failures, began]) - began
     print(f"| {title} | {users.acknowledged} | {span(users.push_failures)}; slowest {users.slowest_push:.1f} s | {span(users.query_failures)} | "
           f"{last:.1f} s | {users.acknowledged - stored // VALUE_NS} |", flush=True)
     print(f"  {disaster.__name__}: before it {before} failures; {', '.join(sorted(users.errors)) or 'no errors'}", file=sys.stderr, flush=True)
-    return users.acknowledged <= stored // VALUE_NS <= users.acknowledged + len(users.push_failures)
+    return stored // VALUE_NS <= users.acknowledged + len(users.push_failures) and (
+        users.acknowledged <= stored // VALUE_NS or getattr(disaster, "loses", False))
 
 
 def main():
-    drills = {each.__name__: each for each in (node_loss, zone_loss, etcd_restore, rolling_restart, bucket_outage)}
+    drills = {each.__name__: each for each in (node_loss, zone_loss, disk_loss, etcd_restore, rolling_restart, upgrade, rollback, bucket_outage)}
+    if not os.environ.get("FLAMELAKE_PREVIOUS"):
+        print("drills: FLAMELAKE_PREVIOUS names no older binary: no upgrade is tried", file=sys.stderr)
+        del drills["upgrade"], drills["rollback"]
     good = [drill(drills[name]) for name in sys.argv[1:] or drills]
     sys.exit(not all(good))
 
