@@ -228,7 +228,11 @@ const tests = {
     if (await older(page, 'index of functions')) return page;
     await page.waitForURL(/find=backtrack/);
     const found = page.locator('.function-list li').filter({ hasText: 'regexp.(*machine).backtrack' });
-    await found.getByRole('button', { name: 'shop/checkout' }).click();
+    await found.getByRole('button', { name: 'Shares' }).click();
+    await page.waitForURL(/func=regexp/);
+    const row = found.getByRole('row').filter({ hasText: 'shop/checkout' });
+    await row.getByText(/[1-9].* %/).first().waitFor();
+    await row.getByRole('button', { name: 'shop/checkout' }).click();
     await page.waitForURL(/view=explore|^(?!.*view=)/);
     await drawn(page);
     assert.equal(state(page).get('func'), 'regexp.(*machine).backtrack');

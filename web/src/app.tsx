@@ -75,13 +75,13 @@ export function App() {
   const span = `${state.tenant}|${range.start}|${range.end}`;
   const isFiles = state.view === 'files';
   const known = useQuery('services', isFiles ? null : `services|${span}`, (signal, progress) => services(range, { tenant: state.tenant, signal, progress }));
-  const types = useQuery('profile types', isFiles ? null : `types|${span}|${state.service}`, (signal) => profileTypes(selector(state.service, ''), range, { tenant: state.tenant, signal }));
+  const types = useQuery('profile types', isFiles || !state.service ? null : `types|${span}|${state.service}`, (signal) => profileTypes(selector(state.service, ''), range, { tenant: state.tenant, signal }));
   const ever = useQuery('the state of the server', known.data?.length === 0 ? `stats|${span}` : null, (signal) => stats({ tenant: state.tenant, signal }));
 
   // A first service and type, so that a plain address shows something.
   useEffect(() => {
-    if (!state.service && known.data?.length) update({ service: known.data[0] }, 'replace');
-  }, [known.data, state.service, update]);
+    if (!state.service && state.view !== 'functions' && known.data?.length) update({ service: known.data[0] }, 'replace');
+  }, [known.data, state.service, state.view, update]);
   useEffect(() => {
     if (state.service && types.data?.length && !types.stale && !state.type) update({ type: preferredType(types.data) }, 'replace');
   }, [types.data, types.stale, state.type, state.service, update]);

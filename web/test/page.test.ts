@@ -8,6 +8,7 @@ import { exemplarsOf, findCell, nextCell } from '../src/ui/heat-grid';
 import { stack, table } from '../src/ui/time-chart';
 import { sideRange } from '../src/views/compare';
 import { nameOf } from '../src/views/files';
+import { bySize } from '../src/views/functions';
 import { distinct, idsIn } from '../src/views/spans';
 import { linesOf } from '../src/views/trend';
 import { commands } from '../src/views/welcome';
@@ -98,6 +99,13 @@ describe('functions over time', () => {
     expect(linesOf(found, cpu, 'light', true).map(({ label, values }) => [label, values])).toEqual([['f', [2, 1]], ['g', [1, 1]], ['everything else', [1, 0]]]);
     expect(linesOf(found, cpu, 'light', false).length).toBe(2);
     expect(linesOf({ ...found, functions: [] }, cpu, 'light', true)).toEqual([]);
+  });
+});
+
+describe('services of a function', () => {
+  const place = (service: string, total: number | null) => ({ service, total, self: null, types: [], files: [], first: 0, last: 0 });
+  it('stand by what they spend in it', () => {
+    expect(bySize([place('c', null), place('b', 0.1), place('a', null), place('d', 0.5)]).map((each) => each.service)).toEqual(['d', 'b', 'a', 'c']);
   });
 });
 

@@ -1,6 +1,7 @@
 // Calls of the server: Connect with JSON, at the address the page came from.
 
 import { fromFlamebearer } from '../flame/flamebearer';
+import { quoteRegex } from '../flame/search';
 import { fromDiffLevels, fromLevels, type FlameTree, type WireFlameGraph } from '../flame/tree';
 import { token } from './auth';
 import { pprofOf, stacktracesRequest } from './proto';
@@ -377,21 +378,68 @@ function fileOf({ id = '', name = '', uploadedAt = 0 }: WireFile): AdHocFile {
   return { id, name, uploaded: Number(uploadedAt) };
 }
 
+/** A service that ran a function. */
+export interface FunctionPlace {
+  service: string;
+  types: string[];
+  files: string[];
+  /** Milliseconds, as `last`. */
+  first: number;
+  last: number;
+  /** Its shares of the service's whole, 0 to 1, where they were asked for; null where the service has none. */
+  self: number | null;
+  total: number | null;
+}
+
 /** A function of the index, and the services that ran it. */
 export interface IndexedFunction {
   name: string;
-  services: string[];
+  services: FunctionPlace[];
 }
 
 interface WireIndex {
-  functions?: { function?: string; services?: string[] }[];
-  truncated?: boolean;
+  functions?: { name?: string; services?: WirePlace[] }[];
+  more?: boolean;
 }
 
-/** Functions with this text in their names. */
-export async function functionIndex(text: string, range: Instants, limit: number, call: Call): Promise<{ functions: IndexedFunction[]; more: boolean }> {
-  const parameters = { q: text, from: String(range.start), until: String(range.end), limit: String(limit) };
-  const answer = await get<WireIndex>('/api/v1/functions', parameters, call);
-  const functions = (answer.functions ?? []).map((each) => ({ name: each.function ?? '', services: each.services ?? [] }));
-  return { functions, more: answer.truncated ?? functions.length >= limit };
+interface WirePlace {
+  service_name?: string;
+  profile_types?: string[];
+  files?: string[];
+  first_ms?: number;
+  last_ms?: number;
+  self?: (number | null)[];
+  total?: (number | null)[];
+}
+
+const INDEX = '/api/v1/functions';
+
+/** Functions whose names match. */
+export async function functionIndex(regex: string, range: Instants, limit: number, call: Call): Promise<{ functions: IndexedFunction[]; more: boolean }> {
+  const answer = await get<WireIndex>(INDEX, { regex, from: String(range.start), until: String(range.end), limit: String(limit) }, call);
+  return { functions: (answer.functions ?? []).map(functionOf), more: answer.more ?? false };
+}
+
+/** One function with its shares of each service's whole, of one profile type. */
+export async function functionShares(name: string, type: string, range: Instants, call: Call): Promise<FunctionPlace[]> {
+  // Points are at the start and at the end; that of the end is the whole range.
+  const step = String(Math.max(1, Math.floor((range.end - range.start) / 1000)));
+  const parameters = { regex: quoteRegex(name), query: `${type}{}`, shares: '1', from: String(range.start), until: String(range.end), step, limit: '1' };
+  const answer = await get<WireIndex>(INDEX, parameters, call);
+  return (answer.functions ?? []).map(functionOf)[0]?.services ?? [];
+}
+
+function functionOf({ name = '', services = [] }: NonNullable<WireIndex['functions']>[number]): IndexedFunction {
+  return {
+    name,
+    services: services.map((each) => ({
+      service: each.service_name ?? '',
+      types: each.profile_types ?? [],
+      files: each.files ?? [],
+      first: each.first_ms ?? 0,
+      last: each.last_ms ?? 0,
+      self: each.self?.at(-1) ?? null,
+      total: each.total?.at(-1) ?? null,
+    })),
+  };
 }

@@ -31,12 +31,17 @@ export function matcher(query: string): ((name: string) => boolean) | null {
   return (name) => name.toLowerCase().includes(lower);
 }
 
+/** A text that matches itself alone. */
+export function quoteRegex(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&');
+}
+
 /** The same search as the server takes it (RE2, whole names); null where there is none. */
 export function asRegex(query: string): { function: string } | { regex: string } | null {
   const text = query.trim();
   if (!text) return null;
   if (text.length > 2 && text.startsWith('"') && text.endsWith('"')) return { function: text.slice(1, -1) };
-  const inner = text.length > 2 && text.startsWith('/') && text.endsWith('/') ? `(?:${text.slice(1, -1)})` : text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&');
+  const inner = text.length > 2 && text.startsWith('/') && text.endsWith('/') ? `(?:${text.slice(1, -1)})` : quoteRegex(text);
   return { regex: `(?i).*${inner}.*` };
 }
 
