@@ -213,7 +213,8 @@ impl Task {
 
     async fn query(&self, request: v1::SelectMergeStacktracesRequest) -> Ended {
         let querier = &self.queries.shared.querier;
-        let answered = querier.run(&self.caller, STACKTRACES, merge_stacktraces(querier, &self.caller, request)).await;
+        let call = merge_stacktraces(querier, &self.caller, request);
+        let answered = Box::pin(querier.run(&self.caller, STACKTRACES, call)).await;
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => return Ended::Failure { error: format!("{}: {error}", error.code) },

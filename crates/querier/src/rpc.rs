@@ -90,7 +90,7 @@ impl Querier {
                     let wanted = request.r#async.take();
                     let Some(wanted) = wanted.filter(|wanted| wanted.r#type == v1::AsyncQueryType::Force as i32) else {
                         let call = merge_stacktraces(&querier, &caller, request);
-                        return Ok(reply(querier.run(&caller, STACKTRACES, call).await?));
+                        return Ok(reply(Box::pin(querier.run(&caller, STACKTRACES, call)).await?));
                     };
                     let later = later.ok_or_else(|| {
                         StatusError::unimplemented(

@@ -46,9 +46,12 @@ async fn browser(client: &Client, path: &str, request: Value) -> anyhow::Result<
 /// A service `shop` with two pods, one of them with spans and a label that is no legal name of old.
 async fn filled() -> anyhow::Result<Server> {
     let server = Server::start(ServerOptions::new()).await?;
-    let of_pod = |pod: &'static str| [("__name__", "process_cpu"), ("service_name", "shop"), ("pod", pod), ("k8s.namespace", "eu")];
+    let of_pod = |pod: &'static str| {
+        [("__name__", "process_cpu"), ("service_name", "shop"), ("pod", pod), ("k8s.namespace", "eu")]
+    };
     let client = server.client();
-    push(&client, &push_request(&of_pod("a"), vec![(cpu_profile("main;work 3\nmain;other 1", now_ns()), "")])).await??;
+    push(&client, &push_request(&of_pod("a"), vec![(cpu_profile("main;work 3\nmain;other 1", now_ns()), "")]))
+        .await??;
     let spans = ProfileBuilder::cpu().time_ns(now_ns()).sample("main;work", &[5], |sample| {
         sample.span(7);
     });
@@ -95,7 +98,8 @@ async fn the_data_source_draws() -> anyhow::Result<()> {
     let server = filled().await?;
     let client = server.client();
     let Range { start_ms: start, end_ms: end } = Range::around_now();
-    let (profile_type_id, label_selector) = (CPU.to_owned(), r#"{service_name="shop", "k8s.namespace"="eu"}"#.to_owned());
+    let (profile_type_id, label_selector) =
+        (CPU.to_owned(), r#"{service_name="shop", "k8s.namespace"="eu"}"#.to_owned());
     let request = querier::SelectMergeStacktracesRequest {
         profile_type_id: profile_type_id.clone(),
         label_selector: label_selector.clone(),
@@ -156,7 +160,10 @@ async fn the_data_source_draws() -> anyhow::Result<()> {
     let path = "/querier.v1.QuerierService/SelectSeries";
     let (status, kind, body) = client.post(path, &DATA_SOURCE, request.encode_to_vec()).await?;
     let error: Value = serde_json::from_slice(&body)?;
-    ensure!((status, kind.as_str(), &error["code"]) == (400, "application/json", &json!("invalid_argument")), "{error}");
+    ensure!(
+        (status, kind.as_str(), &error["code"]) == (400, "application/json", &json!("invalid_argument")),
+        "{error}"
+    );
     for query_type in [querier::HeatmapQueryType::Individual, querier::HeatmapQueryType::Span] {
         let request = querier::SelectHeatmapRequest {
             profile_type_id: CPU.to_owned(),
@@ -181,7 +188,8 @@ async fn drilldown_asks_in_json() -> anyhow::Result<()> {
     let client = server.client();
     let Range { start_ms: start, end_ms: end } = Range::around_now();
     let of = |method: &str| format!("/querier.v1.QuerierService/{method}");
-    let request = json!({"start": start, "end": end, "labelNames": ["service_name", "__profile_type__"], "matchers": []});
+    let request =
+        json!({"start": start, "end": end, "labelNames": ["service_name", "__profile_type__"], "matchers": []});
     let series = browser(&client, &of("Series"), request).await?;
     let labels = series["labelsSet"][0]["labels"].as_array().context("a set")?;
     let value = |name: &str| labels.iter().find(|label| label["name"] == name).map(|label| label["value"].clone());
@@ -225,13 +233,17 @@ async fn drilldown_keeps_settings_and_files_and_draws_differences() -> anyhow::R
     let client = server.client();
     let Range { start_ms: start, end_ms: end } = Range::around_now();
     let settings = |method: &str| format!("/settings.v1.SettingsService/{method}");
-    ensure!(browser(&client, &settings("Get"), json!({})).await?["settings"].as_array().is_none_or(Vec::is_empty), "none yet");
+    ensure!(
+        browser(&client, &settings("Get"), json!({})).await?["settings"].as_array().is_none_or(Vec::is_empty),
+        "none yet"
+    );
     let setting = json!({"setting": {"name": "pluginSettings", "value": r#"{"maxNodes":16384}"#}});
     browser(&client, &settings("Set"), setting).await?;
     let kept = browser(&client, &settings("Get"), json!({})).await?;
     ensure!(kept["settings"][0]["value"] == json!(r#"{"maxNodes":16384}"#), "{kept}");
     let flags = browser(&client, "/capabilities.v1.FeatureFlagsService/GetFeatureFlags", json!({})).await?;
-    let names: Vec<&Value> = flags["featureFlags"].as_array().context("flags")?.iter().map(|flag| &flag["name"]).collect();
+    let names: Vec<&Value> =
+        flags["featureFlags"].as_array().context("flags")?.iter().map(|flag| &flag["name"]).collect();
     ensure!(!names.contains(&&json!("functionProjections")), "{flags}");
     // A format of tomorrow is no error.
     let request = json!({
@@ -241,12 +253,13 @@ async fn drilldown_keeps_settings_and_files_and_draws_differences() -> anyhow::R
     let answer = browser(&client, "/querier.v1.QuerierService/SelectMergeStacktraces", request).await?;
     ensure!(answer["flamegraph"]["total"] == json!("9"), "{answer}");
 
-    let text = |path: String| async { client.get_text(&path).await };
+    let text = async |path: String| client.get_text(&path).await;
     let query: String = url_encoded(&format!(r#"{CPU}{{service_name="shop"}}"#));
     let range = format!("from={start}&until={end}");
     let dot = text(format!("/pyroscope/render?query={query}&{range}&format=dot&max-nodes=100")).await?;
     ensure!(dot.starts_with("digraph") && dot.contains("work"), "{dot}");
-    let one: Value = serde_json::from_str(&text(format!("/pyroscope/render?query={query}&{range}&format=json")).await?)?;
+    let one: Value =
+        serde_json::from_str(&text(format!("/pyroscope/render?query={query}&{range}&format=json")).await?)?;
     ensure!(one["flamebearer"]["numTicks"] == json!(9) && one["metadata"]["format"] == json!("single"), "{one}");
     let side = |side: &str| format!("{side}Query={query}&{side}From={start}&{side}Until={end}");
     let both = text(format!("/pyroscope/render-diff?{}&{}&max-nodes=100", side("left"), side("right"))).await?;
@@ -261,14 +274,19 @@ async fn drilldown_keeps_settings_and_files_and_draws_differences() -> anyhow::R
     let id = uploaded["id"].as_str().context("an id")?;
     let got = browser(&client, &adhoc("Get"), json!({"id": id})).await?;
     let document: Value = serde_json::from_str(got["flamebearerProfile"].as_str().context("a document")?)?;
-    ensure!(document["flamebearer"]["names"].as_array().is_some_and(|names| names.contains(&json!("adhoc"))), "{document}");
+    ensure!(
+        document["flamebearer"]["names"].as_array().is_some_and(|names| names.contains(&json!("adhoc"))),
+        "{document}"
+    );
     let listed = browser(&client, &adhoc("List"), json!({})).await?;
     ensure!(listed["profiles"][0]["id"] == json!(id), "{listed}");
     Ok(())
 }
 
 fn url_encoded(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -148,7 +148,8 @@ async fn send(client: &Client, corpus: &Path, file: &str, way: &Way) -> anyhow::
         Push(name) => {
             let labels = [("__name__", *name), ("service_name", "real")];
             let answer = push(client, &push_request(&labels, vec![(content, "")])).await?;
-            let status = answer.as_ref().map_or_else(|error| if error.code == "invalid_argument" { 400 } else { 500 }, |()| 200);
+            let status =
+                answer.as_ref().map_or_else(|error| if error.code == "invalid_argument" { 400 } else { 500 }, |()| 200);
             return Ok((status, answer.err().map(|error| error.message).unwrap_or_default()));
         }
         Body(query) => (format!("/ingest?name=real{query}"), "", content),
@@ -206,7 +207,11 @@ async fn what_else_the_table_says() -> anyhow::Result<()> {
     let (server, corpus) = (Server::start(ServerOptions::new().golden()).await?, shared.join("corpus"));
     let client = server.tenant("ebpf");
     send(&client, &corpus, "otlp/otel-ebpf-profile.pb.bin", &Otlp).await?;
-    ensure!(services(&client, "service_name").await? == ["unknown_service"], "{:?}", services(&client, "service_name").await?);
+    ensure!(
+        services(&client, "service_name").await? == ["unknown_service"],
+        "{:?}",
+        services(&client, "service_name").await?
+    );
     // A recording whose first byte was zeroed is none.
     let mut broken = flamelake_testkit::profile::gunzip(&std::fs::read(corpus.join("jfr/kafka-cpu.jfr.gz"))?);
     broken[0] = 0;

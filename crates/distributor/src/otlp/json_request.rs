@@ -4,12 +4,12 @@
 use prost::Message as _;
 use serde::Deserialize;
 
+use super::json;
 use super::older::{Dictionary7, Location7, Profile7, Sample7};
 use super::wire::{
-    self, AnyValue, Function, KeyValue, Line, Link, Mapping, RawExport, RawResourceProfiles, RawScopeProfiles, Resource,
-    Scope, Stack, ValueType,
+    self, AnyValue, Function, KeyValue, Line, Link, Mapping, RawExport, RawResourceProfiles, RawScopeProfiles,
+    Resource, Scope, Stack, ValueType,
 };
-use super::json;
 
 /// A request of any layout.
 #[derive(Default, Deserialize)]

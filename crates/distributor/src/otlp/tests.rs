@@ -352,7 +352,10 @@ fn json_says_its_layout_where_protobuf_cannot() {
         ..Sample::default()
     }]);
     raw.told = wire::TOLD_1_10;
-    assert_eq!(converted(&raw), [format!("{LABELS},service_name=shop | cpu:nanoseconds | main;work 30 thread.name=t1")]);
+    assert_eq!(
+        converted(&raw),
+        [format!("{LABELS},service_name=shop | cpu:nanoseconds | main;work 30 thread.name=t1")]
+    );
 }
 
 #[test]
