@@ -11,8 +11,8 @@ use crate::commands::Commands;
 use crate::config::ServerSettings;
 use crate::{offline, server};
 
-const COMMANDS: [&str; 10] =
-    ["debuginfo", "push", "query", "import", "watch", "ui", "ring", "token", "completions", "help"];
+const COMMANDS: [&str; 11] =
+    ["debuginfo", "push", "query", "diff", "import", "watch", "ui", "ring", "token", "completions", "help"];
 const USAGE: &str = "Flamelake, a continuous-profiling database.
 
 Usage:
@@ -20,6 +20,7 @@ Usage:
   flamelake push FILE…   --label service_name=NAME                send profiles to a server
   flamelake import --source URL --from now-7d                     copy the profiles of another server
   flamelake query types|labels|series|flamegraph|top|diff|pprof   ask a server (--output table|json|csv)
+  flamelake diff --base-query … --query …                         which functions changed, tested over single profiles
   flamelake watch                                                 the costliest functions, again and again
   flamelake ui FILE…                                              open the web page on files, until Ctrl-C
   flamelake ring                                                  show who is a member of the cluster

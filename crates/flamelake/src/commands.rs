@@ -10,6 +10,7 @@ mod watch;
 mod ui;
 mod output;
 mod diff;
+mod compare;
 mod exit;
 mod ring;
 mod token;
@@ -45,6 +46,8 @@ enum Command {
     Import(import::Import),
     /// Asks what is stored.
     Query(query::Query),
+    /// Which functions cost another share than before, tested over single profiles.
+    Diff(Box<compare::Compare>),
     /// Opens the web page on files: a server of its own in a temporary folder, until Ctrl-C.
     Ui(ui::Ui),
     /// Shows the costliest functions of the last moments, again and again.
@@ -97,6 +100,7 @@ impl Commands {
             Command::Push(push) => push.run().await,
             Command::Import(import) => import.run().await,
             Command::Query(query) => query.run().await,
+            Command::Diff(compare) => compare.run().await,
             Command::Ui(ui) => ui.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Completions { shell } => {

@@ -18,6 +18,7 @@ pub mod query;
 pub mod time_series;
 pub mod function_series;
 pub mod function_index;
+pub mod compare;
 pub mod heatmap;
 
 pub use error_code::{Coded, ErrorCode, StatusError};

@@ -8,12 +8,13 @@ pub(crate) mod flamebearer;
 mod pgo;
 mod functions;
 mod function_index;
+mod compare;
 
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use flamelake_api::types::v1 as types;
 use flamelake_model::{StatusError, TimestampMs, label_name};
@@ -52,6 +53,7 @@ impl Querier {
             .route("/pyroscope/render-diff", get(render_diff))
             .route("/pyroscope/label-names", get(label_names))
             .route("/pyroscope/label-values", get(label_values))
+            .route("/api/v1/compare", post(compare::compare))
             .route("/api/v1/functions", get(function_index::list))
             .route("/api/v1/functions/series", get(functions::series))
             .route("/api/v1/tenant_limits", get(tenant_limits))

@@ -20,6 +20,7 @@ mod render;
 mod series;
 mod heatmap;
 mod functions;
+mod compare;
 mod labels;
 mod promql;
 mod about;

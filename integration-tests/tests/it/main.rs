@@ -10,6 +10,7 @@ mod cluster;
 mod cluster_golden;
 mod cluster_ledger;
 mod cluster_network;
+mod compare;
 mod connections;
 mod damage;
 mod debuginfo;

@@ -228,7 +228,7 @@ impl Asked {
     }
 
     /// The given type, else the only one there is.
-    async fn profile_type(&self) -> anyhow::Result<String> {
+    pub(super) async fn profile_type(&self) -> anyhow::Result<String> {
         if let Some(given) = &self.profile_type {
             return Ok(given.clone());
         }
@@ -416,7 +416,7 @@ pub(super) fn range(prefix: &str, from: &str, until: &str) -> anyhow::Result<(i6
     Ok((start, end))
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+pub(super) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
     number.filter(|percent| percent.is_finite() && *percent >= 0.0).ok_or_else(|| "write 2 or 2%".to_owned())
 }

@@ -17,6 +17,12 @@ pub(super) fn parse(text: &str, now: TimestampMs) -> TimestampMs {
     }
 }
 
+/// The same, `None` for what is no time at all.
+pub(super) fn parse_strictly(text: &str, now: TimestampMs) -> Option<TimestampMs> {
+    let is_time = text.starts_with("now") || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    is_time.then(|| parse(text, now))
+}
+
 /// Digits by their number: a date, milliseconds, microseconds, nanoseconds, or else seconds.
 fn absolute(digits: &str) -> i64 {
     let number: i64 = digits.parse().unwrap_or(i64::MAX);
@@ -118,6 +124,14 @@ mod tests {
         ] {
             assert_eq!(parse(text, TimestampMs(now)).0, expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_time_is_told() {
+        let now = TimestampMs(1_000_000_000_000);
+        let read = ["now", "now-1h", "1795359540", "yesterday", "", "-1h"].map(|text| parse_strictly(text, now));
+        let read = read.map(|at| at.map(|at| at.0));
+        assert_eq!(read, [Some(now.0), Some(now.0 - 3_600_000), Some(1_795_359_540_000), None, None, None]);
     }
 
     #[test]
