@@ -9,6 +9,7 @@ use flamelake_telemetry::BuildInfo;
 
 use crate::commands::Commands;
 use crate::config::ServerSettings;
+use crate::sql::{self, Sql};
 use crate::{offline, server};
 
 const COMMANDS: [&str; 11] =
@@ -27,6 +28,7 @@ Usage:
   flamelake completions bash|zsh|fish                             what a shell needs to complete these commands
   flamelake token  --for TENANT --right push|query|admin         draw a request token for auth.tokens-file
   flamelake admin delete create|list|show                         delete by selector, for good and with a receipt
+  flamelake sql ['select …']                                     SQL over the blocks by DuckDB, without a server
   flamelake admin …                                               look at blocks, catalogs and logs without a server
 
   --config.show    print the resolved configuration and exit      --version   print the version and exit
@@ -51,6 +53,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         }
         let (settings, _) = load(Flags::parse(flags, &ServerSettings::keys())?)?;
         return runtime(1)?.block_on(offline::run(&words, &settings));
+    }
+    if arguments.first().is_some_and(|first| first == "sql") {
+        let Some(sql) = Sql::parse(&arguments[1..])? else { return print(sql::USAGE) };
+        let (settings, _) = load(sql.flags()?)?;
+        return runtime(1)?.block_on(sql.run(&settings));
     }
     let mut flags = Flags::parse(arguments, &ServerSettings::keys())?;
     if flags.take("help").or_else(|| flags.take("h")).is_some() {

@@ -27,8 +27,9 @@ use prost::Message;
 
 use client::Client;
 pub(crate) use exit::Exit;
+pub(crate) use output::Format as OutputFormat;
 pub(crate) use push::{Format, unpack};
-pub(crate) use time::show as show_time;
+pub(crate) use time::{parse as parse_time, show as show_time};
 
 /// The commands that talk to a server.
 #[derive(Debug, Parser)]

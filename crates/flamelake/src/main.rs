@@ -10,6 +10,7 @@ mod life;
 mod limit_gauges;
 mod wiring;
 mod offline;
+mod sql;
 mod open_files;
 mod starting;
 mod access;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// For a person.
     #[default]
     Table,

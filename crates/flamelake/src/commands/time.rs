@@ -5,7 +5,7 @@ use flamelake_config::parse_duration;
 const DAY_MS: i64 = 86_400_000;
 
 /// Unix milliseconds of `text`.
-pub(super) fn parse(text: &str, now_ms: i64) -> Result<i64, String> {
+pub(crate) fn parse(text: &str, now_ms: i64) -> Result<i64, String> {
     let text = text.trim();
     relative(text, now_ms)
         .or_else(|| unix(text))
