@@ -19,7 +19,6 @@ use super::params::invalid;
 use super::query::ask_with;
 use super::source::Stored;
 use super::values::{Steps, execution};
-use crate::labels::is_legacy_name;
 use crate::rpc::{PARTIAL_HEADER, partial_header};
 
 /// A sample: its value, and its own time where it has one.
@@ -96,14 +95,14 @@ fn samples_of(evaluator: &Evaluator<'_>, query: &Query, steps: Steps) -> Result<
 fn text(samples: &Samples, utf8: bool) -> Result<String, fmt::Error> {
     let (mut out, mut last) = (String::new(), None);
     for ((name, labels), (value, time)) in samples {
-        let plain = plain_name(name, utf8);
+        let plain = plain_name(name, utf8, true);
         if last != Some(name) {
             writeln!(out, "# TYPE {} untyped", plain.as_deref().map_or_else(|| quote(name), str::to_owned))?;
             last = Some(name);
         }
         let mut inside: Vec<String> = if plain.is_none() { vec![quote(name)] } else { Vec::new() };
         inside.extend(labels.iter().map(|label| {
-            let name = plain_name(&label.name, utf8).unwrap_or_else(|| quote(&label.name));
+            let name = plain_name(&label.name, utf8, false).unwrap_or_else(|| quote(&label.name));
             format!("{name}={}", quote(&label.value))
         }));
         out.push_str(&plain.unwrap_or_default());
@@ -119,16 +118,16 @@ fn text(samples: &Samples, utf8: bool) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
-/// The name where it needs no quotes; `None` where it does.
-fn plain_name(name: &str, utf8: bool) -> Option<String> {
-    if is_legacy_name(name) {
+/// The name where it needs no quotes; `None` where it does. Names of metrics may hold colons.
+fn plain_name(name: &str, utf8: bool, colons: bool) -> Option<String> {
+    let fits = |at: usize, char: char| {
+        char.is_ascii_alphabetic() || char == '_' || (colons && char == ':') || (at > 0 && char.is_ascii_digit())
+    };
+    if !name.is_empty() && name.chars().enumerate().all(|(at, char)| fits(at, char)) {
         return Some(name.to_owned());
     }
-    if utf8 {
-        return None;
-    }
-    let fits = |at: usize, char: char| char.is_ascii_alphabetic() || char == '_' || (at > 0 && char.is_ascii_digit());
-    Some(name.chars().enumerate().map(|(at, char)| if fits(at, char) { char } else { '_' }).collect())
+    let plain = || name.chars().enumerate().map(|(at, char)| if fits(at, char) { char } else { '_' }).collect();
+    (!utf8).then(plain)
 }
 
 #[cfg(test)]
@@ -141,16 +140,17 @@ mod tests {
         let samples = Samples::from([
             (("m".into(), labels.clone()), (1.5, Some(12))),
             (("m".into(), Labels::default()), (f64::NAN, None)),
+            (("job:m".into(), Labels::default()), (1.0, None)),
             (("my metric".into(), labels), (1e22, None)),
         ]);
         assert_eq!(
             text(&samples, true).unwrap(),
-            "# TYPE m untyped\nm NaN\nm{\"a.b\"=\"x\\\"\\n\",c=\"1\"} 1.5 12\n# TYPE \"my metric\" untyped\n\
+            "# TYPE job:m untyped\njob:m 1\n# TYPE m untyped\nm NaN\nm{\"a.b\"=\"x\\\"\\n\",c=\"1\"} 1.5 12\n# TYPE \"my metric\" untyped\n\
              {\"my metric\",\"a.b\"=\"x\\\"\\n\",c=\"1\"} 10000000000000000000000\n"
         );
         assert_eq!(
             text(&samples, false).unwrap(),
-            "# TYPE m untyped\nm NaN\nm{a_b=\"x\\\"\\n\",c=\"1\"} 1.5 12\n# TYPE my_metric untyped\n\
+            "# TYPE job:m untyped\njob:m 1\n# TYPE m untyped\nm NaN\nm{a_b=\"x\\\"\\n\",c=\"1\"} 1.5 12\n# TYPE my_metric untyped\n\
              my_metric{a_b=\"x\\\"\\n\",c=\"1\"} 10000000000000000000000\n"
         );
     }

@@ -92,7 +92,11 @@ static FUNCTIONS: [Function; 58] = [
     math("floor", f64::floor),
     calendar("hour", calendar::hour),
     over_time("increase", OverTime::Sum),
-    Function { repeats_last: true, ..function("label_join", &[Vector, Text, Text, Text], Vector, Body::LabelJoin) },
+    Function {
+        optional: 1,
+        repeats_last: true,
+        ..function("label_join", &[Vector, Text, Text, Text], Vector, Body::LabelJoin)
+    },
     function("label_replace", &[Vector, Text, Text, Text, Text], Vector, Body::LabelReplace),
     over_time("last_over_time", OverTime::Last),
     math("ln", f64::ln),

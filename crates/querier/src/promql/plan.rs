@@ -52,6 +52,7 @@ pub(crate) struct SubqueryPlan {
     pub(crate) inner: Steps,
     /// Where its windows end: one moment stands for all.
     pub(crate) ends: Steps,
+    pub(crate) range_ms: i64,
 }
 
 /// Labels that tell series apart.
@@ -169,7 +170,7 @@ impl Planner {
         // Where no multiple lies in the window there is nothing to see; one moment too late shows nothing either.
         let inner = Steps::new(start, ends.last().max(start), step);
         if let Some(slot) = self.subqueries.get_mut(subquery.id) {
-            *slot = Some(SubqueryPlan { inner, ends });
+            *slot = Some(SubqueryPlan { inner, ends, range_ms: subquery.range_ms });
         }
         self.walk(&subquery.expr, inner)
     }

@@ -92,7 +92,7 @@ fn check_kind(root: &Expr, instant: bool) -> Result<(), StatusError> {
 /// What is longer than a query may be must not come in by the back door.
 fn check_ranges(plan: &Plan, range_ms_max: i64) -> Result<(), StatusError> {
     let windows = plan.selectors.iter().map(|selector| selector.window_ms);
-    let subqueries = plan.subqueries.iter().map(|subquery| subquery.inner.last() - subquery.inner.start);
+    let subqueries = plan.subqueries.iter().map(|subquery| subquery.range_ms);
     let longest = windows.chain(subqueries).max().unwrap_or_default();
     if range_ms_max == 0 || longest <= range_ms_max {
         return Ok(());
