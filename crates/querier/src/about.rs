@@ -14,7 +14,7 @@ const QUERIER_API: u64 = 1;
 fn flags(has_rules: bool) -> [(&'static str, bool, &'static str); 4] {
     [
         ("pyroscopeRuler", has_rules, "Recording rules are kept and evaluated"),
-        ("pyroscopeRulerFunctions", false, "Recording rules can select a function"),
+        ("pyroscopeRulerFunctions", has_rules, "Recording rules can select a function"),
         ("utf8LabelNames", true, "Label names may be any UTF-8 text"),
         ("v2StorageLayer", true, "Heatmaps, exemplars and queries by trace or span are answered"),
     ]
@@ -56,7 +56,7 @@ mod tests {
     fn flags_are_sorted_and_limits_named_as_in_overrides() {
         assert!(flags(false).is_sorted());
         let on = |has_rules: bool| flags(has_rules).iter().filter(|(_, on, _)| *on).count();
-        assert_eq!((on(false), on(true)), (2, 3));
+        assert_eq!((on(false), on(true)), (2, 4));
         let limits = limits(&Limits::default());
         assert_eq!(limits["ingestion_rate_mb"], "4");
         assert_eq!(limits["max_query_length"], "1d");

@@ -63,10 +63,12 @@ async fn expected(
     from_ms: i64,
     until_ms: i64,
     group_by: Option<&str>,
+    call_site: &[&str],
 ) -> anyhow::Result<Samples> {
     let question = json!({
         "profileTypeID": CPU, "labelSelector": "{service_name=\"ruled\"}", "start": from_ms, "end": until_ms, "step": STEP as f64,
         "groupBy": group_by.into_iter().collect::<Vec<_>>(),
+        "stackTraceSelector": {"callSite": call_site.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()},
     });
     let (status, body) = client.json("querier.v1.QuerierService/SelectSeries", &question).await?;
     ensure!(status == 200, "{status} {body}");
@@ -118,6 +120,9 @@ async fn each_window_has_the_value_of_select_series_whatever_is_killed() -> anyh
     let (a, b) = (server.tenant("a"), server.tenant("b"));
     create(&a, &rule("ruled_pods", &["{service_name=\"ruled\",}"], &["k8s.pod"])).await?;
     create(&a, &rule("ruled_all", &["{service_name=\"ruled\"}"], &[])).await?;
+    let mut of_function = rule("ruled_work", &["{service_name=\"ruled\"}"], &["k8s.pod"]);
+    of_function["stacktraceFilter"] = json!({"functionName": {"functionName": "work", "metricType": 0}});
+    create(&a, &of_function).await?;
     create(&b, &rule("ruled_all", &["{service_name=\"ruled\"}"], &[])).await?;
     let from_ms = (now_ns() / 1_000_000 / (STEP * 1000) + 1) * STEP * 1000;
     let mut number = 0;
@@ -138,13 +143,18 @@ async fn each_window_has_the_value_of_select_series_whatever_is_killed() -> anyh
     }
     push_for(&server.tenant("a"), 2, &mut number).await?;
     let until_ms = now_ns() / 1_000_000 / (STEP * 1000) * STEP * 1000;
-    for (metric, group_by) in [("ruled_pods", Some("k8s.pod")), ("ruled_all", None)] {
+    for (metric, group_by, call_site) in [
+        ("ruled_pods", Some("k8s.pod"), &[][..]),
+        ("ruled_all", None, &[]),
+        // Nothing else has the function.
+        ("ruled_work", Some("k8s.pod"), &["main", "work"]),
+    ] {
         let mut got = arrived(&prometheus, metric, until_ms).await?;
         let of_b = got.remove("tenant=b");
         for samples in got.values_mut() {
             samples.retain(|(at, _)| *at > from_ms && *at <= until_ms);
         }
-        let want = expected(&server.tenant("a"), "a", from_ms, until_ms, group_by).await?;
+        let want = expected(&server.tenant("a"), "a", from_ms, until_ms, group_by, call_site).await?;
         ensure!(got == want, "{metric}: got {got:#?}, want {want:#?}, server: {}", server.log());
         ensure!(window_ends(from_ms, &got)?.len() >= 10, "{got:#?}");
         ensure!(of_b.is_some() == group_by.is_none(), "{of_b:?}");

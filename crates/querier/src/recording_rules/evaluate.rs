@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use flamelake_model::function_series::PartialFunctionSeries;
 use flamelake_model::query::PartialTimeSeries;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_runtime::clock::SharedClock;
@@ -11,13 +12,16 @@ use futures::{StreamExt as _, stream};
 use super::rule::Rule;
 use super::window::{Outcome, Series, Span, Window};
 use crate::Querier;
-use crate::check::SeriesInput;
+use crate::check::{FunctionSeriesInput, FunctionsInput, SeriesInput};
 use crate::service::{Answer, Caller};
 
 /// Rules of one tenant that are evaluated at the same time.
 const RULES_AT_ONCE: usize = 4;
 /// After so many attempts at a window, a rule that fails where others do not is given up.
 const ATTEMPTS_MAX: u32 = 5;
+
+/// Values of the labels to group by, and what is counted.
+type Groups = Vec<(Vec<Option<String>>, i64)>;
 
 /// What rules are evaluated with.
 #[derive(Clone, Debug)]
@@ -109,24 +113,15 @@ impl Evaluator {
         rule: &Rule,
         span: Span,
         takes_gaps: bool,
-    ) -> Result<Vec<(Vec<Option<String>>, i64)>, StatusError> {
-        if rule.function.is_some() {
-            return Err(StatusError::invalid_argument("totals of functions are not built yet"));
-        }
-        let asked = rule.asked()?;
+    ) -> Result<Groups, StatusError> {
         let caller = Caller { tenants: vec![tenant.clone()], utf8_label_names: true };
-        let input = SeriesInput {
-            profile_type: asked.profile_type.to_string(),
-            label_selector: asked.selector.to_string(),
-            // The point at the start holds what belongs to the window before; that at the end, what is asked for.
-            start: span.start_ms,
-            end: span.end_ms,
-            step: (span.end_ms - span.start_ms) as f64 / 1000.0,
-            group_by: rule.group_by.clone(),
-            ..SeriesInput::default()
+        let asked = async {
+            match rule.function.clone() {
+                None => self.totals(&caller, rule, span).await,
+                Some(function) => self.totals_of(function, &caller, rule, span).await,
+            }
         };
-        let answer = self.querier.run(&caller, "RecordingRule", self.querier.sums(&caller, &input)).await?;
-        let Answer { value, set_aside } = answer;
+        let Answer { value, set_aside } = self.querier.run(&caller, "RecordingRule", asked).await?;
         if !set_aside.is_empty() {
             let left_out = set_aside.join("; ");
             if !takes_gaps {
@@ -135,13 +130,54 @@ impl Evaluator {
             // Who cannot be reached may be in a moment; data that is damaged does not come back.
             tracing::warn!(%tenant, rule = rule.id, left_out, "a recording rule does without some data");
         }
-        Ok(value.into_iter().filter_map(|group| at_end(group, span.end_ms)).collect())
+        Ok(value)
     }
-}
 
-fn at_end(group: PartialTimeSeries, end_ms: i64) -> Option<(Vec<Option<String>>, i64)> {
-    let point = group.points.iter().find(|point| point.timestamp.0 == end_ms)?;
-    Some((group.group, point.sum))
+    async fn totals(&self, caller: &Caller, rule: &Rule, span: Span) -> Result<Answer<Groups>, StatusError> {
+        let asked = rule.asked()?;
+        let input = SeriesInput {
+            profile_type: asked.profile_type.to_string(),
+            label_selector: asked.selector.to_string(),
+            // The point at the start holds what belongs to the window before; that at the end, what is asked for.
+            start: span.start_ms,
+            end: span.end_ms,
+            step: span.seconds(),
+            group_by: rule.group_by.clone(),
+            ..SeriesInput::default()
+        };
+        let at_end = |part: PartialTimeSeries| {
+            let point = part.points.iter().find(|point| point.timestamp.0 == span.end_ms)?;
+            Some((part.group, point.sum))
+        };
+        let answer = self.querier.sums(caller, &input).await?;
+        Ok(answer.map(|parts| parts.into_iter().filter_map(at_end).collect()))
+    }
+
+    async fn totals_of(
+        &self,
+        function: String,
+        caller: &Caller,
+        rule: &Rule,
+        span: Span,
+    ) -> Result<Answer<Groups>, StatusError> {
+        let asked = rule.asked()?;
+        let input = FunctionSeriesInput {
+            profile_type: asked.profile_type.to_string(),
+            label_selector: asked.selector.to_string(),
+            start: span.start_ms,
+            end: span.end_ms,
+            step: span.seconds(),
+            group_by: rule.group_by.clone(),
+            functions: FunctionsInput::Names(vec![function]),
+            ..FunctionSeriesInput::default()
+        };
+        let at_end = |part: PartialFunctionSeries| {
+            let point = part.points.iter().find(|point| point.timestamp.0 == span.end_ms)?;
+            Some((part.group, point.total))
+        };
+        let answer = self.querier.function_series(caller, &input).await?;
+        Ok(answer.map(|parts| parts.functions.into_iter().filter_map(at_end).collect()))
+    }
 }
 
 fn failed(rule: &Rule, why: String) -> Outcome {

@@ -15,6 +15,9 @@ use flamelake_api::roles::{
 use flamelake_api::types::v1::LabelPair;
 use flamelake_catalog::CatalogState;
 use flamelake_config::Limits;
+use flamelake_model::function_series::{
+    FunctionMatch, FunctionPoint, FunctionSeries, FunctionSeriesQuery, PartialFunctionSeries,
+};
 use flamelake_model::query::{PartialAnswer, PartialPoint, PartialQuery, PartialResult, PartialTimeSeries, QueryStats};
 use flamelake_object_storage::faulty::{Faults, FaultyStore};
 use flamelake_object_storage::{BucketDeps, RetryPolicy};
@@ -47,6 +50,22 @@ struct Profiles {
     asked: AtomicI64,
 }
 
+impl Profiles {
+    fn function(&self, query: &FunctionSeriesQuery) -> PartialAnswer {
+        let FunctionMatch::Names(names) = &query.functions else { panic!("one function") };
+        let range = query.selection.range;
+        let functions = names.iter().map(|name| PartialFunctionSeries {
+            group: query.group_by.iter().map(|_| Some(name.clone())).collect(),
+            function: name.clone(),
+            points: [(range.start(), 1), (range.end(), 42)]
+                .map(|(timestamp, total)| FunctionPoint { timestamp, self_value: 7, total })
+                .to_vec(),
+        });
+        let series = FunctionSeries { functions: functions.collect(), totals: Vec::new() };
+        PartialAnswer { result: PartialResult::FunctionSeries(series), stats: QueryStats::default() }
+    }
+}
+
 #[async_trait]
 impl IngesterApi for Profiles {
     async fn append(&self, _request: AppendRequest) -> Result<Vec<Result<(), StatusError>>, StatusError> {
@@ -54,7 +73,11 @@ impl IngesterApi for Profiles {
     }
 
     async fn query(&self, request: IngesterQuery) -> Result<PartialAnswer, StatusError> {
-        let PartialQuery::TimeSeries(query) = &request.query else { panic!("only series") };
+        let query = match &request.query {
+            PartialQuery::TimeSeries(query) => query,
+            PartialQuery::FunctionSeries(query) => return Ok(self.function(query)),
+            other => panic!("unexpected {other:?}"),
+        };
         let selector = query.selection.selector.to_string();
         let has = |word: &str| selector.contains(&format!("\"{word}\""));
         if has("broken") {
@@ -353,6 +376,20 @@ async fn what_cannot_be_answered_whole_is_tried_again_for_a_while() {
     assert!(world.taken.of("m").is_empty());
     world.pass(Duration::from_secs(10)).await;
     assert_eq!(times(&world.taken.of("m")), ends(start, 1));
+}
+
+#[tokio::test]
+async fn a_function_has_its_total() {
+    let world = World::new(RecordingRulesConfig::default());
+    let (rules, start) = (world.rules(), world.now_ms());
+    let filter = v1::StacktraceFilter {
+        function_name: Some(v1::StacktraceFilterFunctionName { function_name: "work".to_owned(), metric_type: 0 }),
+    };
+    let request = v1::UpsertRecordingRuleRequest { stacktrace_filter: Some(filter), ..rule("m", "some") };
+    rules.upsert(&tenant("a"), request).await.unwrap();
+    let _task = run(&rules);
+    world.pass(MINUTE * 2).await;
+    assert_eq!(world.taken.of("m"), [(start + 60_000, 42.0)]);
 }
 
 #[tokio::test]

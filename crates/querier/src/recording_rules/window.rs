@@ -12,6 +12,12 @@ pub(super) struct Span {
     pub(super) end_ms: i64,
 }
 
+impl Span {
+    pub(super) fn seconds(self) -> f64 {
+        (self.end_ms - self.start_ms) as f64 / 1000.0
+    }
+}
+
 /// What came out, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
