@@ -23,6 +23,8 @@ struct Written<'a, T> {
     format: u32,
     /// Drawn for each change.
     writer: &'a str,
+    /// The writer of the state before.
+    previous: &'a str,
     #[serde(flatten)]
     content: &'a T,
 }
@@ -31,8 +33,17 @@ struct Written<'a, T> {
 struct Read<T> {
     format: u32,
     writer: String,
+    #[serde(default)]
+    previous: String,
     #[serde(flatten)]
     content: T,
+}
+
+/// Which state it is. The default is before the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) number: u64,
+    writer: String,
 }
 
 /// See the module.
@@ -65,13 +76,13 @@ impl<T: Serialize + DeserializeOwned> Numbered<T> {
         &self.bucket
     }
 
-    /// The number and the content of the newest state; `None`: there was never one.
-    pub(crate) async fn newest(&self, tenant: &TenantId) -> Result<Option<(u64, T)>, StatusError> {
+    /// The newest state; `None`: there was never one.
+    pub(crate) async fn newest(&self, tenant: &TenantId) -> Result<Option<(Place, T)>, StatusError> {
         for _ in 0..ATTEMPTS_MAX {
             let Some((number, _)) = self.list(tenant).await?.pop() else { return Ok(None) };
             // Else it was swept between the two requests: there is a newer one.
             if let Some(state) = self.read(&self.key(tenant, number)).await? {
-                return Ok(Some((number, state.content)));
+                return Ok(Some((Place { number, writer: state.writer }, state.content)));
             }
         }
         Err(StatusError::unavailable(format!("the {} cannot be read: what is listed is not there", self.what)))
@@ -87,40 +98,49 @@ impl<T: Serialize + DeserializeOwned> Numbered<T> {
         T: Default,
     {
         for _ in 0..ATTEMPTS_MAX {
-            let (number, mut content) = self.newest(tenant).await?.unwrap_or_default();
+            let (place, mut content) = self.newest(tenant).await?.unwrap_or_default();
             change(&mut content)?;
-            if self.put(tenant, number + 1, &content).await? {
+            if self.put_after(&place, tenant, &content).await?.is_some() {
                 return Ok(());
             }
         }
         Err(StatusError::unavailable(format!("the {} are being changed by others all the time: try again", self.what)))
     }
 
-    /// Puts the state of this number, which comes after the newest. False: somebody else was first. An error leaves open whose it is.
-    pub(crate) async fn put(&self, tenant: &TenantId, number: u64, content: &T) -> Result<bool, StatusError> {
-        let writer = format!("{:032x}", self.clock.random());
-        let state = Written { format: FORMAT, writer: &writer, content };
+    /// Puts the state after this one. `None`: somebody else was first. An error leaves open whose it is.
+    pub(crate) async fn put_after(
+        &self,
+        before: &Place,
+        tenant: &TenantId,
+        content: &T,
+    ) -> Result<Option<Place>, StatusError> {
+        let own = Place { number: before.number.saturating_add(1), writer: format!("{:032x}", self.clock.random()) };
+        let state = Written { format: FORMAT, writer: &own.writer, previous: &before.writer, content };
         let bytes = serde_json::to_vec(&state).map_err(|error| StatusError::internal(error.to_string()))?;
-        let key = self.key(tenant, number);
+        let key = self.key(tenant, own.number);
         self.bucket.put_if_absent(&key, bytes.into()).await.map_err(|error| StatusError::from_coded(&error))?;
         // Not by the answer alone: it may have been lost, and the attempt after it refused.
-        if self.read(&key).await?.is_none_or(|state| state.writer != writer) {
-            return Ok(false);
+        if self.read(&key).await?.is_none_or(|state| state.writer != own.writer) {
+            return Ok(None);
         }
-        self.settle(tenant, number).await?;
-        Ok(true)
+        self.settle(tenant, &own).await?;
+        Ok(Some(own))
     }
 
     /// Checks that the put is part of what everybody reads, and deletes what is old.
-    async fn settle(&self, tenant: &TenantId, own: u64) -> Result<(), StatusError> {
+    async fn settle(&self, tenant: &TenantId, own: &Place) -> Result<(), StatusError> {
         let listed = self.list(tenant).await?;
-        let has = |number: u64| listed.iter().any(|(listed, _)| *listed == number);
-        if !has(own) || (own > 1 && !has(own - 1)) {
-            let why = format!("this process slept while it changed the {}: try again", self.what);
-            return Err(StatusError::unavailable(why));
+        // Below newer ones it may lie in a name that was deleted: then the next does not build on it.
+        if listed.last().is_none_or(|(newest, _)| *newest != own.number) {
+            let next = self.read(&self.key(tenant, own.number.saturating_add(1))).await?;
+            if next.is_none_or(|next| next.previous != own.writer) {
+                let why = format!("this process slept while it changed the {}: try again", self.what);
+                return Err(StatusError::unavailable(why));
+            }
         }
         let before_ms = self.clock.unix_nanos() / 1_000_000 - KEEP.as_millis() as i64;
-        let replaced = listed.windows(2).filter(|pair| pair[1].0 < own && pair[1].1.last_modified_ms < before_ms);
+        let is_old = |(number, entry): &(u64, ObjectEntry)| *number < own.number && entry.last_modified_ms < before_ms;
+        let replaced = listed.windows(2).filter(|pair| is_old(&pair[1]));
         let old: Vec<String> = replaced.take(SWEEP_MAX).map(|pair| pair[0].1.key.clone()).collect();
         if let Err(error) = self.bucket.delete_all(&old).await {
             let error = &error as &dyn std::error::Error;

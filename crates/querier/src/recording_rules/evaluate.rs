@@ -85,7 +85,7 @@ impl Evaluator {
             biased;
             groups = self.groups(tenant, rule, span, takes_gaps) => groups,
             () = self.clock.sleep(self.within) => {
-                let why = format!("it took longer than {:?}, half of recording-rules.interval", self.within);
+                let why = format!("it took longer than {:?}: add matchers, or group by less", self.within);
                 Err(StatusError::new(ErrorCode::DeadlineExceeded, why))
             }
         };
@@ -117,11 +117,11 @@ impl Evaluator {
         let caller = Caller { tenants: vec![tenant.clone()], utf8_label_names: true };
         let asked = async {
             match rule.function.clone() {
-                None => self.totals(&caller, rule, span).await,
-                Some(function) => self.totals_of(function, &caller, rule, span).await,
+                None => Box::pin(self.totals(&caller, rule, span)).await,
+                Some(function) => Box::pin(self.totals_of(function, &caller, rule, span)).await,
             }
         };
-        let Answer { value, set_aside } = self.querier.run(&caller, "RecordingRule", asked).await?;
+        let Answer { value, set_aside } = Box::pin(self.querier.run(&caller, "RecordingRule", asked)).await?;
         if !set_aside.is_empty() {
             let left_out = set_aside.join("; ");
             if !takes_gaps {

@@ -19,9 +19,12 @@ use super::rule::Rule;
 use super::store::RuleStore;
 use super::window::{Next, Outcome, Schedule, Window};
 use super::{RecordingRulesDeps, RuleOwnership};
+use crate::numbered::Place;
 
 /// Windows that are evaluated at the same time, of all tenants.
 const WINDOWS_AT_ONCE: usize = 8;
+/// A rule has half of the interval for a window, or so long.
+const EVALUATE_WITHIN_MIN: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -42,9 +45,9 @@ pub(super) struct Ruler {
 }
 
 /// The newest window, known to have arrived.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Arrived {
-    number: u64,
+    place: Place,
     /// `None`: there was never one.
     end_ms: Option<i64>,
 }
@@ -80,7 +83,7 @@ impl Ruler {
             clock: SharedClock::clone(&clock),
             tenant_label: config.tenant_label,
             series_max: config.series_max,
-            within: config.interval / 2,
+            within: (config.interval / 2).max(EVALUATE_WITHIN_MIN),
         };
         Self {
             store,
@@ -145,11 +148,11 @@ impl Ruler {
 
     /// One window, or none if none is due. How long to wait for the next.
     async fn step(&self, tenant: &TenantId, progress: &mut Progress) -> Result<Duration, StepError> {
-        let arrived = match progress.arrived {
+        let arrived = match progress.arrived.clone() {
             Some(arrived) => arrived,
             None => self.newest_arrived(tenant, progress.failures > 0).await?,
         };
-        progress.arrived = Some(arrived);
+        progress.arrived = Some(arrived.clone());
         let rules = self.store.load(tenant).await?;
         let Some(created_at_ms) = rules.values().map(|rule| rule.created_at_ms).min() else {
             self.unsent.lock().remove(tenant);
@@ -177,20 +180,20 @@ impl Ruler {
         };
         // From here on it may be stored, by whomever.
         progress.arrived = None;
-        if !self.store.windows.put(tenant, arrived.number + 1, &window).await? {
+        let Some(place) = self.store.windows.put_after(&arrived.place, tenant, &window).await? else {
             info!(%tenant, "another process was first with a window of recording rules");
             return Ok(Duration::ZERO);
-        }
+        };
         self.count(&window);
         self.send(tenant, &window).await?;
-        progress.arrived = Some(Arrived { number: arrived.number + 1, end_ms: Some(window.end_ms) });
+        progress.arrived = Some(Arrived { place, end_ms: Some(window.end_ms) });
         Ok(Duration::ZERO)
     }
 
     /// The newest window is sent again: whoever stored it may have died before it arrived.
     async fn newest_arrived(&self, tenant: &TenantId, is_again: bool) -> Result<Arrived, StepError> {
-        let Some((number, window)) = self.store.windows.newest(tenant).await? else {
-            return Ok(Arrived { number: 0, end_ms: None });
+        let Some((place, window)) = self.store.windows.newest(tenant).await? else {
+            return Ok(Arrived { place: Place::default(), end_ms: None });
         };
         self.unsent.lock().insert(tenant.clone(), window.end_ms);
         if self.schedule.is_kept(window.end_ms, self.now_ms()) {
@@ -199,7 +202,7 @@ impl Ruler {
             self.metrics.skipped_windows.inc();
             warn!(%tenant, "a window of recording rules could not be sent while it was young enough (recording-rules.catch-up)");
         }
-        Ok(Arrived { number, end_ms: Some(window.end_ms) })
+        Ok(Arrived { place, end_ms: Some(window.end_ms) })
     }
 
     async fn send(&self, tenant: &TenantId, window: &Window) -> Result<(), StepError> {

@@ -106,3 +106,27 @@ async fn a_damaged_state_is_told_and_not_overwritten() {
     bucket.put("tenants/a/settings/00000000000000000007.json", newer.into()).await.unwrap();
     assert!(settings.get(&a).await.unwrap_err().message.contains("newer version"));
 }
+
+/// Two of them, so that the first looks like what the second builds on.
+#[tokio::test]
+async fn who_slept_into_a_deleted_name_is_not_acknowledged() {
+    let (settings, _) = service();
+    let a = tenant("a");
+    let mut places = Vec::new();
+    for number in 1..=6 {
+        settings.set(&a, set("x", &number.to_string(), 0)).await.unwrap();
+        places.push(settings.store.newest(&a).await.unwrap().unwrap().0);
+    }
+    // As somebody does ten minutes later.
+    for number in 2..=3 {
+        settings.bucket().delete(&format!("tenants/a/settings/{number:020}.json")).await.unwrap();
+    }
+    for slept in &places[..2] {
+        let error = settings.store.put_after(slept, &a, &All::default()).await.unwrap_err();
+        assert!(error.message.contains("slept"), "{error}");
+    }
+    assert_eq!(shown(&settings, &a).await, pairs(&[("x", "6")]));
+    assert_eq!(settings.store.put_after(&places[2], &a, &All::default()).await.unwrap(), None, "4 is there");
+    settings.set(&a, set("x", "7", 0)).await.unwrap();
+    assert_eq!(shown(&settings, &a).await, pairs(&[("x", "7")]));
+}

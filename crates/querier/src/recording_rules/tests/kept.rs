@@ -56,8 +56,8 @@ async fn what_is_stored_is_read_for_ever() {
     let window = r#"{"format":1,"writer":"00","start_ms":60000,"end_ms":120000,"rules":[{"id":"r","generation":1,"series":[
         {"labels":{"__name__":"m","pod":"p"},"value":-9007199254740993}]},{"id":"s","generation":1,"series":[],"failed":"why"}]}"#;
     world.bucket.put("tenants/a/recording-windows/00000000000000000009.json", window.into()).await.unwrap();
-    let (number, window) = rules.store.windows.newest(&a).await.unwrap().unwrap();
-    assert_eq!((number, window.end_ms, window.rules[0].series[0].value), (9, 120_000, -9_007_199_254_740_993));
+    let (place, window) = rules.store.windows.newest(&a).await.unwrap().unwrap();
+    assert_eq!((place.number, window.end_ms, window.rules[0].series[0].value), (9, 120_000, -9_007_199_254_740_993));
     assert_eq!(window.rules[1].failed.as_deref(), Some("why"));
     world.bucket.put("tenants/a/recording-rules/00000000000000000008.json", "{".into()).await.unwrap();
     assert_eq!(rules.list(&a).await.unwrap_err().code, ErrorCode::DataLoss);
