@@ -222,7 +222,12 @@ export function FlameGraph(props: Props) {
   useLayoutEffect(() => {
     if (scroller.current) scroller.current.scrollTop = orientation === 'flame' ? scroller.current.scrollHeight : 0;
   }, [orientation, tree]);
-  useEffect(() => setSelected(-1), [tree]);
+  // Nodes have other numbers in other data.
+  useEffect(() => {
+    setSelected(-1);
+    setHovered(null);
+    setMenu(null);
+  }, [tree]);
 
   const at = (event: { clientX: number; clientY: number }) => {
     const box = canvas.current!.getBoundingClientRect();
