@@ -438,7 +438,8 @@ def log_is_damaged(cluster, users):
     cluster.role(victim)
     cluster.ready(victim)
     users.held.clear()
-    return lambda: all_again(cluster, INGESTERS)
+    # As the runbook says: first everything whole becomes blocks, then a restart takes the mark away.
+    return lambda: ([exercised.ask(cluster.url(name) + "/ingester/flush", "POST") for name in INGESTERS], all_again(cluster, INGESTERS))
 
 
 @Cause({"FlamelakeHeadFilling": "head_bytes", "FlamelakeHeadFull": "head_full_total"}, where="ingester-0", may_fail=["FlamelakeHeadFilling"])

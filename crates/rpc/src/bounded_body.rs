@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,28 +27,46 @@ impl BodyBudget {
 
     /// For one request, to be kept until it is answered.
     pub(crate) fn share(self: &Arc<Self>) -> Arc<BodyShare> {
-        Arc::new(BodyShare { budget: Arc::clone(self), bytes: AtomicUsize::new(0), refused: AtomicBool::new(false) })
+        Arc::new(BodyShare { budget: Arc::clone(self), bytes: AtomicUsize::new(0), fault: OnceLock::new() })
     }
 }
 
-/// What one request holds of the budget.
+/// Why a body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    /// All bodies together are too many bytes.
+    NoRoom,
+    /// It stood still, or dragged on.
+    Slow,
+    /// The client broke off, or what came is no body.
+    Broken,
+}
+
+/// What one request holds of the budget, and how reading it went.
 #[derive(Debug)]
 pub(crate) struct BodyShare {
     budget: Arc<BodyBudget>,
     bytes: AtomicUsize,
-    refused: AtomicBool,
+    fault: OnceLock<BodyFault>,
 }
 
 impl BodyShare {
-    /// Was a piece of the body refused for want of memory?
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+    /// The first that went wrong.
+    pub(crate) fn fault(&self) -> Option<BodyFault> {
+        self.fault.get().copied()
+    }
+
+    fn note(&self, fault: BodyFault) {
+        // A later one follows from the first.
+        let _ = self.fault.set(fault);
     }
 
     fn take(&self, bytes: usize) -> bool {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = self.budget.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget.max;
-        self.refused.fetch_or(!fits, Ordering::Relaxed);
+        if !fits {
+            self.note(BodyFault::NoRoom);
+        }
         fits
     }
 }
@@ -114,8 +132,15 @@ where
                     Poll::Ready(Some(Err("too many request bodies at once".into())))
                 }
             }
-            Poll::Ready(end) => Poll::Ready(end.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending => self.too_slow(context).map(|error| Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => {
+                self.share.note(BodyFault::Broken);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => self.too_slow(context).map(|error| {
+                self.share.note(BodyFault::Slow);
+                Some(Err(error.into()))
+            }),
         }
     }
 
@@ -163,7 +188,10 @@ mod tests {
         let budget = BodyBudget::new(100, Duration::from_secs(30), Duration::from_secs(300));
         assert_eq!(body(&budget, 3, 29).collect().await.unwrap().to_bytes(), "xxx");
         assert!(body(&budget, 3, 31).collect().await.is_err());
-        let error = body(&budget, 20, 29).collect().await.unwrap_err();
+        let slow = body(&budget, 20, 29);
+        let share = Arc::clone(&slow.share);
+        let error = slow.collect().await.unwrap_err();
+        assert_eq!(share.fault(), Some(BodyFault::Slow));
         assert_eq!(error.to_string(), "it was not whole within 300 s");
     }
 
@@ -187,7 +215,7 @@ mod tests {
         let (held, refused) = (Arc::clone(&first.share), Arc::clone(&second.share));
         assert_eq!(first.collect().await.unwrap().to_bytes(), "xxxx");
         assert!(second.collect().await.is_err());
-        assert!(refused.is_refused() && !held.is_refused());
+        assert_eq!((refused.fault(), held.fault()), (Some(BodyFault::NoRoom), None));
         drop((held, refused));
         assert_eq!(body(&budget, 5, 0).collect().await.unwrap().to_bytes(), "xxxxx");
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);

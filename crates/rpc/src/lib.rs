@@ -19,6 +19,7 @@ mod metrics;
 pub mod auth;
 mod app;
 mod bounded_body;
+mod first_bytes;
 pub mod tls;
 mod server;
 pub mod peer;

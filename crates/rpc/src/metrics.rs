@@ -1,20 +1,25 @@
 //! What a port tells about its requests.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, State};
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use flamelake_model::ErrorCode;
+use flamelake_model::{ErrorCode, StatusError};
 use flamelake_runtime::clock::SharedClock;
 use flamelake_telemetry::{self as telemetry, Exemplars};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
+
+use crate::HttpError;
+use crate::bounded_body::{BodyFault, BodyShare};
 
 const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
 
@@ -124,8 +129,13 @@ pub(crate) async fn measure(
     let received = metrics.request_bytes.with_label_values(&[method, route]);
     let started = metrics.clock.monotonic();
     let span = span_of(&request, method, route);
+    let share = request.extensions().get::<Arc<BodyShare>>().cloned();
 
     let response = next.run(request.map(|body| Body::new(Counted::new(body, received)))).instrument(span.clone()).await;
+    let response = match share.and_then(|share| share.fault()) {
+        Some(fault) => fault_of_client(fault, response),
+        None => response,
+    };
 
     drop(inflight);
     let elapsed = metrics.clock.monotonic().saturating_sub(started).as_secs_f64();
@@ -159,6 +169,38 @@ fn span_of(request: &Request<Body>, method: &'static str, route: &str) -> Span {
     );
     telemetry::continue_trace(&span, |name| request.headers().get(name)?.to_str().ok());
     span
+}
+
+fn is_grpc(response: &Response<Body>) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|text| text.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A body that could not be read is not our failure, whatever the handler made of it.
+fn fault_of_client(fault: BodyFault, mut response: Response<Body>) -> Response<Body> {
+    if is_grpc(&response) {
+        // What it says stands in its trailers; it is counted as a call that its client gave up.
+        if fault != BodyFault::NoRoom {
+            response.extensions_mut().insert(ErrorCode::Canceled);
+        }
+        return response;
+    }
+    let error = match fault {
+        BodyFault::NoRoom => {
+            let text = "too many bytes of requests are being received: send it again later";
+            HttpError::from(StatusError::unavailable(text))
+        }
+        _ if !response.status().is_server_error() => return response,
+        BodyFault::Slow => {
+            let text = "the body did not come in time: send it again";
+            HttpError {
+                status: StatusCode::REQUEST_TIMEOUT,
+                error: StatusError::new(ErrorCode::DeadlineExceeded, text),
+            }
+        }
+        BodyFault::Broken => HttpError::from(StatusError::invalid_argument("the body breaks off, or is none")),
+    };
+    error.into_response()
 }
 
 /// gRPC answers 200 to everything; its failures are counted by the status that Connect would have used.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::IntoResponse as _;
-use flamelake_model::{Coded, ErrorCode, StatusError};
-use http::{Request, Response, header};
+use flamelake_model::{Coded, ErrorCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,7 +22,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::bounded_body::{BodyBudget, BoundedBody};
-use crate::http_error::HttpError;
+use crate::first_bytes::FirstBytes;
 use crate::tls::ListenTls;
 use crate::{ServerConfig, ServerMetrics};
 
@@ -139,15 +138,16 @@ impl Server {
         let failed = self.metrics.handshakes_failed();
         let bodies = Arc::clone(&self.bodies);
         let tls = self.tls.clone();
+        let patience = self.config.header_read_timeout;
         async move {
             // Without it a small reply may wait for the client's delayed acknowledgement.
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "set TCP_NODELAY");
             }
             match tls {
-                None => talk(stream, builder, app, bodies, shutdown).await,
+                None => talk(stream, patience, builder, app, bodies, shutdown).await,
                 Some(tls) => match shutdown.run_until_cancelled(tls.accept(stream)).await {
-                    Some(Ok(stream)) => talk(stream, builder, app, bodies, shutdown).await,
+                    Some(Ok(stream)) => talk(stream, patience, builder, app, bodies, shutdown).await,
                     Some(Err(error)) => {
                         debug!(%error, "no TLS connection");
                         failed.inc();
@@ -177,6 +177,7 @@ impl Server {
 /// All requests of a connection.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    first_bytes_within: Duration,
     builder: auto::Builder<TokioExecutor>,
     app: Router,
     bodies: Arc<BodyBudget>,
@@ -185,7 +186,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = TowerToHyperService::new(tower::service_fn(move |request: Request<Incoming>| {
         serve(app.clone(), Arc::clone(&bodies), request)
     }));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(FirstBytes::within(stream, first_bytes_within)), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -206,13 +207,9 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let share = bodies.share();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = BoundedBody::new(body, Arc::clone(&share), head.version, &head.headers);
-    let answer = app.oneshot(Request::from_parts(head, body)).await?;
-    let grpc = answer.headers().get(header::CONTENT_TYPE);
-    if share.is_refused() && !grpc.is_some_and(|text| text.as_bytes().starts_with(b"application/grpc")) {
-        let error = StatusError::unavailable("too many bytes of requests are being received: send it again later");
-        return Ok(HttpError::from(error).into_response());
-    }
-    Ok(answer)
+    // For whoever measures the answer.
+    head.extensions.insert(share);
+    app.oneshot(Request::from_parts(head, body)).await
 }

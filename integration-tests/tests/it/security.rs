@@ -283,6 +283,7 @@ async fn slow_heads_and_bodies_are_cut_off() -> anyhow::Result<()> {
     let post = "POST /push.v1.PusherService/Push HTTP/1.1\r\nHost: x\r\n";
     for (what, begin) in [
         ("nothing", String::new()),
+        ("what may become a preface of HTTP/2", "PRI * HT".to_owned()),
         ("a head that goes on and on", format!("{post}X-A: ")),
         ("a body that stands still", format!("{post}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{")),
         (
@@ -308,6 +309,10 @@ async fn slow_heads_and_bodies_are_cut_off() -> anyhow::Result<()> {
         tokio::time::timeout(Duration::from_secs(30), closed).await.with_context(|| format!("{what} is borne"))?;
         ensure!(begun.elapsed() >= Duration::from_millis(1500), "{what} was cut off at once");
     }
+    let text = server.client().get_text("/metrics").await?;
+    let ours =
+        |line: &str| line.starts_with("flamelake_request_duration_seconds_count") && line.contains(r#"status_code="5"#);
+    ensure!(!text.lines().any(ours), "a slow client counts as our failure");
     push_cpu(&server.client(), "s", "main;a 1", now_ns()).await?;
     Ok(())
 }
