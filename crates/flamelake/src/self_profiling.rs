@@ -5,6 +5,7 @@
 
 mod config;
 mod stacks;
+mod own_symbols;
 mod cpu;
 mod heap;
 mod push;

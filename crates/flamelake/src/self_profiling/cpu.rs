@@ -3,6 +3,7 @@
 //! A process has one such timer, so profiles are taken in turn: who profiles all the time gives way to a person, and of persons one profiles
 //! and one waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flamelake_model::StatusError;
@@ -10,6 +11,7 @@ use flamelake_runtime::clock::SharedClock;
 use flamelake_runtime::spawn_blocking;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
+use super::own_symbols::OwnSymbols;
 use super::stacks::{Line, Stacks, Taken};
 
 /// Not 100, so that it does not keep step with what happens every hundredth of a second.
@@ -28,11 +30,13 @@ pub(crate) struct CpuProfiler {
     persons: Semaphore,
     /// A person waits.
     asked: Notify,
+    symbols: Arc<OwnSymbols>,
 }
 
 impl CpuProfiler {
     pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { clock, turn: Mutex::new(()), persons: Semaphore::new(PERSONS_MAX), asked: Notify::new() }
+        let (turn, persons, asked) = (Mutex::new(()), Semaphore::new(PERSONS_MAX), Notify::new());
+        Self { clock, turn, persons, asked, symbols: Arc::default() }
     }
 
     /// A profile for a person: gzipped pprof, at once.
@@ -70,10 +74,11 @@ impl CpuProfiler {
         until.await;
         let duration_nanos = self.clock.monotonic().saturating_sub(began).as_nanos() as i64;
         let taken = Taken { time_nanos, duration_nanos, period: PERIOD_NANOS };
+        let symbols = Arc::clone(&self.symbols);
         let finish = move || {
             let report = guard.report().build().map_err(|error| error.to_string())?;
             drop(guard);
-            written(&report, taken).map_err(|error| error.to_string())
+            written(&report, &symbols, taken).map_err(|error| error.to_string())
         };
         let finished = spawn_blocking(finish).await.map_err(|error| failed("write", error.to_string()))?;
         finished.map_err(|error| failed("write", error))
@@ -81,14 +86,28 @@ impl CpuProfiler {
 }
 
 /// `None` if there is no sample.
-fn written(report: &pprof::Report, taken: Taken) -> std::io::Result<Option<Vec<u8>>> {
+fn written(report: &pprof::Report, symbols: &OwnSymbols, taken: Taken) -> std::io::Result<Option<Vec<u8>>> {
+    let locations = || report.data.keys().flat_map(|frames| &frames.frames);
+    let names = symbols.names(locations().filter_map(|location| address(location)));
     let mut stacks = Stacks::new(&[("samples", "count"), ("cpu", "nanoseconds")], ("cpu", "nanoseconds"));
     for (frames, count) in &report.data {
-        let stack = frames.frames.iter().map(|location| location.iter().map(line).collect());
+        let stack = frames.frames.iter().map(|location| {
+            let mut lines: Vec<Line> = location.iter().map(line).collect();
+            // What the others were inlined into is the function that the symbol table names.
+            if let (Some(last), Some(name)) = (lines.last_mut(), address(location).and_then(|at| names.get(&at))) {
+                last.function = name.to_string();
+            }
+            lines
+        });
         let count = *count as i64;
         stacks.add(stack, vec![count, count.saturating_mul(PERIOD_NANOS)]);
     }
     if stacks.is_empty() { Ok(None) } else { stacks.finish(taken).map(Some) }
+}
+
+/// Where the code of a location stands; all of its symbols say the same.
+fn address(location: &[pprof::Symbol]) -> Option<usize> {
+    location.last()?.addr.map(|address| address as usize)
 }
 
 fn line(symbol: &pprof::Symbol) -> Line {
