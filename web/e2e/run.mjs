@@ -204,6 +204,7 @@ const tests = {
     await page.getByRole('radio', { name: 'Total', exact: true }).click();
     await page.waitForURL(/by=total/);
     await page.getByText('Top functions by total value').waitFor();
+    await page.locator('main[aria-busy=false] .trend:not(.stale)').waitFor();
     const name = await page.locator('.legend.column .legend-text').nth(2).innerText();
     await page.locator('.legend.column button').nth(2).click();
     await page.waitForURL(/focus=/);

@@ -23,7 +23,7 @@ export const SHOTS = [
   { name: 'diff-light', scheme: 'light', query: `${base}&view=compare&${versions}` },
   { name: 'heatmap-light', scheme: 'light', query: `${base}&view=heatmap` },
   { name: 'spans-dark', scheme: 'dark', query: `${base}&view=spans`, height: 700, before: async (page) => { for (const i of [0, 2, 4]) await page.locator('.exemplars tbody tr').nth(i).click(); } },
-  { name: 'functions-light', scheme: 'light', query: `${base}&view=functions&find=json` },
+  { name: 'functions-light', scheme: 'light', query: 'view=functions&find=regexp&func=regexp.(*machine).backtrack' },
   { name: 'over-time-light', scheme: 'light', query: `${base}&pane=trend` },
   { name: 'phone-light', scheme: 'light', query: base, width: 360, height: 780 },
 ];
