@@ -409,7 +409,8 @@ impl Querier {
         caller: &Caller,
         query: PartialQuery,
     ) -> Result<(PartialResult, Vec<String>), StatusError> {
-        let answer = self.shared.fan_out.ask(&caller.tenants, &query).await?;
+        // Large: boxed here once and not in each future that asks.
+        let answer = Box::pin(self.shared.fan_out.ask(&caller.tenants, &query)).await?;
         Ok((answer.result, answer.stats.set_aside))
     }
 

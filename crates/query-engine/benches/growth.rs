@@ -9,7 +9,9 @@ use flamelake_block::meta::Ulid;
 use flamelake_block::reader::BlockReader;
 use flamelake_block::rows::{PartitionRows, ProfileRow, SeriesRows};
 use flamelake_block::writer::{BlockIdentity, block_folder, write_block};
-use flamelake_model::query::{ExemplarKind, PartialQuery, SampleFilter, Selection, TimeSeriesQuery};
+use flamelake_model::query::{
+    ExemplarKind, FunctionMatch, FunctionSeriesQuery, PartialQuery, SampleFilter, Selection, TimeSeriesQuery,
+};
 use flamelake_model::selector::Selector;
 use flamelake_model::{Labels, ProfileId, ProfileType, TenantId, TimeRange, TimestampMs};
 use flamelake_object_storage::Bucket;
@@ -91,6 +93,17 @@ fn time_series(call_site: &[&str]) -> PartialQuery {
     })
 }
 
+/// Sixty points of all functions.
+fn function_series() -> PartialQuery {
+    PartialQuery::FunctionSeries(FunctionSeriesQuery {
+        selection: selection(),
+        filter: SampleFilter::default(),
+        functions: FunctionMatch::All,
+        group_by: Vec::new(),
+        step_ms: 15_000 * 2 * PROFILES as i64 / 60,
+    })
+}
+
 fn growth(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let readers = [("n", 1), ("2n", 2)].map(|(name, factor)| (name, factor, reader(&runtime, factor)));
@@ -98,6 +111,7 @@ fn growth(criterion: &mut Criterion) {
     let questions = [
         ("series", time_series(&[])),
         ("series-call-site", time_series(&["F0"])),
+        ("function-series", function_series()),
         ("tree", PartialQuery::Tree { selection: selection.clone(), filter: filter.clone() }),
         ("pprof", PartialQuery::Pprof { selection, filter, go_pgo: None }),
     ];
