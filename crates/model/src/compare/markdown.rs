@@ -31,6 +31,9 @@ impl Comparison {
 
     /// `2 of 50 functions changed their own share`.
     pub fn headline(&self) -> String {
+        if self.tested == 0 {
+            return "No function could be judged".to_owned();
+        }
         let share = match self.by {
             super::FunctionValue::Own => "own share",
             super::FunctionValue::Total => "share of the total",
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!(example().markdown(), expected);
         let nothing = Comparison { changed: Vec::new(), changed_count: 0, ..example() };
         assert!(nothing.markdown().starts_with("### None of 50 functions changed their own share\n\n200 profiles"));
+        assert_eq!(Comparison { tested: 0, ..nothing }.headline(), "No function could be judged");
     }
 
     #[test]
