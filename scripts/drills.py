@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -245,14 +246,15 @@ def rollback(cluster):
 
 
 def disk_loss(cluster):
-    """The disk of an ingester with its log on it is lost with the process (blocks every 30 s); after 20 s it is forgotten, after 40 s it begins anew with an empty disk"""
-    cluster.stop("ingester-1", signal.SIGKILL)
-    shutil.rmtree(cluster.folder / "disk-ingester-1")
+    """An ingester with its log on a disk is killed and the disk is lost (blocks every 30 s); after 20 s it begins anew with an empty one"""
+    # The one that users push to, so that there is something to lose.
+    received = lambda name: sum(map(float, re.findall(r"^flamelake_ingester_profiles_total (\S+)", exercised.scrape(cluster.url(name)), re.M)))
+    victim = max((name for name in cluster.roles if name.startswith("ingester")), key=received)
+    cluster.stop(victim, signal.SIGKILL)
+    shutil.rmtree(cluster.folder / f"disk-{victim}")
     time.sleep(20)
-    subprocess.run([exercised.binary(), "ring", f"--url={cluster.url('front-0')}", "--forget=ingester-1"], check=True, capture_output=True)
-    time.sleep(20)
-    cluster.role("ingester-1", *log_on_disk(cluster)("ingester-1"))
-    cluster.ready("ingester-1")
+    cluster.role(victim, *log_on_disk(cluster)(victim))
+    cluster.ready(victim)
     time.sleep(40)
 
 
