@@ -7,6 +7,9 @@
 CREATE OR REPLACE MACRO flamelake_files(name) AS
     [block || '/' || name || '.parquet' FOR block IN getvariable('flamelake_blocks')];
 
+-- Now, in UTC as `time` is: now() would be taken for the time of this machine's zone.
+CREATE OR REPLACE MACRO utc_now() AS make_timestamp(epoch_us(now()));
+
 -- A span id as it is written in traces: the stored number has its first byte last.
 CREATE OR REPLACE MACRO flamelake_span(number) AS
     lower(substr(lpad(hex(number), 16, '0'), 15, 2) || substr(lpad(hex(number), 16, '0'), 13, 2)
