@@ -47,7 +47,7 @@ impl CpuProfiler {
         };
         self.asked.notify_one();
         let _turn = self.turn.lock().await;
-        self.sample(self.clock.sleep(time)).await.map(Option::unwrap_or_default)
+        Ok(self.sample(self.clock.sleep(time)).await?.bytes)
     }
 
     /// A profile of this time, or of less if a person wants one; `None` if the process did nothing.
@@ -59,11 +59,12 @@ impl CpuProfiler {
                 () = self.asked.notified() => {}
             }
         };
-        self.sample(until).await
+        let taken = self.sample(until).await?;
+        Ok((!taken.is_empty).then_some(taken.bytes))
     }
 
     /// Dropped before its end it stops the timer.
-    async fn sample(&self, until: impl Future<Output = ()>) -> Result<Option<Vec<u8>>, StatusError> {
+    async fn sample(&self, until: impl Future<Output = ()>) -> Result<CpuProfile, StatusError> {
         let failed =
             |what: &str, error: String| StatusError::internal(format!("{what} a CPU profile of this process: {error}"));
         let (time_nanos, began) = (self.clock.unix_nanos(), self.clock.monotonic());
@@ -85,8 +86,13 @@ impl CpuProfiler {
     }
 }
 
-/// `None` if there is no sample.
-fn written(report: &pprof::Report, symbols: &OwnSymbols, taken: Taken) -> std::io::Result<Option<Vec<u8>>> {
+/// Gzipped pprof, whole also if there is no sample in it.
+struct CpuProfile {
+    bytes: Vec<u8>,
+    is_empty: bool,
+}
+
+fn written(report: &pprof::Report, symbols: &OwnSymbols, taken: Taken) -> std::io::Result<CpuProfile> {
     let locations = || report.data.keys().flat_map(|frames| &frames.frames);
     let names = symbols.names(locations().filter_map(|location| address(location)));
     let mut stacks = Stacks::new(&[("samples", "count"), ("cpu", "nanoseconds")], ("cpu", "nanoseconds"));
@@ -102,7 +108,8 @@ fn written(report: &pprof::Report, symbols: &OwnSymbols, taken: Taken) -> std::i
         let count = *count as i64;
         stacks.add(stack, vec![count, count.saturating_mul(PERIOD_NANOS)]);
     }
-    if stacks.is_empty() { Ok(None) } else { stacks.finish(taken).map(Some) }
+    let is_empty = stacks.is_empty();
+    Ok(CpuProfile { bytes: stacks.finish(taken)?, is_empty })
 }
 
 /// Where the code of a location stands; all of its symbols say the same.
