@@ -487,6 +487,11 @@ fn meaning(answer: &PartialAnswer) -> String {
     match &answer.result {
         PartialResult::Tree(_) => folded(answer).join("\n"),
         PartialResult::Pprof(bytes) => pprof_meaning(bytes).join("\n"),
+        // Types and times are those of the partitions that a function lies in.
+        PartialResult::Functions(index) => {
+            let places = index.functions().iter().map(|(name, places)| (name, places.keys().collect::<Vec<_>>()));
+            format!("{:?} {}", places.collect::<Vec<_>>(), index.more)
+        }
         other => format!("{other:?}"),
     }
 }

@@ -169,7 +169,7 @@ mod tests {
         assert!(functions(&params("function=a&regex=b")).is_err());
         let (from, until) = (TimestampMs(0), TimestampMs(3_600_000));
         let steps = ["", "5", "0.5", "1m", "x"].map(|text| step(text, from, until).ok());
-        assert_eq!(steps, [Some(30.0), Some(5.0), Some(0.5), Some(60.0), None]);
+        assert_eq!(steps, [Some(20.0), Some(5.0), Some(0.5), Some(60.0), None]);
         assert_eq!([by(""), by("total")].map(Result::unwrap), [FunctionValue::Own, FunctionValue::Total]);
         assert!(by("x").unwrap_err().message.contains("self or total"));
         assert_eq!(
