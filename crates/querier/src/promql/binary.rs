@@ -7,7 +7,7 @@ use flamelake_model::StatusError;
 
 use super::ast::{Binary, BinaryOp};
 use super::eval::Evaluator;
-use super::values::{Series, Steps, Value, Vector};
+use super::values::{Steps, Value, Vector};
 
 /// The value of an operation. Kinds of its operands are checked.
 pub(crate) fn binary(evaluator: &Evaluator<'_>, binary: &Binary, steps: Steps) -> Result<Value, StatusError> {
@@ -57,7 +57,6 @@ fn with_scalar(
             });
         }
     }
-    series.retain(|series: &Series| !series.is_empty());
     Vector::new(series, evaluator.budget)
 }
 

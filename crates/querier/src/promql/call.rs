@@ -124,7 +124,7 @@ fn absent(evaluator: &Evaluator<'_>, expr: &Expr, present: Vec<bool>) -> Result<
     };
     let values: Vec<Option<f64>> = present.into_iter().map(|present| (!present).then_some(1.0)).collect();
     let series = Series { name: None, labels, values };
-    Vector::new(if series.is_empty() { Vec::new() } else { vec![series] }, evaluator.budget)
+    Vector::new(vec![series], evaluator.budget)
 }
 
 /// Labels that have exactly one value by these matchers.

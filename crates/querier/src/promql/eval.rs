@@ -87,10 +87,7 @@ impl Evaluator<'_> {
             } else {
                 plan.times.iter().map(|at| read(window.at(at))).collect()
             };
-            let series = Series { name: series.name.clone(), labels: series.labels.clone(), values };
-            if !series.is_empty() {
-                all.push(series);
-            }
+            all.push(Series { name: series.name.clone(), labels: series.labels.clone(), values });
         }
         Vector::new(all, self.budget)
     }

@@ -70,7 +70,7 @@ pub(crate) struct Series {
     pub(crate) values: Vec<Option<f64>>,
 }
 
-/// Series, and the room that they take up of the query's budget. No two of them have the same name and labels.
+/// Series, and the room that they take up of the query's budget. Each has a value at some moment, and no two have the same name and labels.
 #[derive(Debug)]
 pub(crate) struct Vector {
     pub(crate) series: Vec<Series>,
@@ -90,8 +90,9 @@ pub(crate) struct RangeSeries {
 }
 
 impl Vector {
-    /// Charges the budget.
-    pub(crate) fn new(series: Vec<Series>, budget: &Budget) -> Result<Self, StatusError> {
+    /// Charges the budget. Series without any value are left out.
+    pub(crate) fn new(mut series: Vec<Series>, budget: &Budget) -> Result<Self, StatusError> {
+        series.retain(|series| !series.is_empty());
         let values: usize = series.iter().map(|series| series.values.len() + SERIES_COST).sum();
         Ok(Self { _charge: budget.charge(values)?, series })
     }
