@@ -1,7 +1,7 @@
 //! The layouts of opentelemetry-proto 1.9 (and 1.8, which differs in fields that are not used) and 1.7, brought into the newest.
 //!
 //! 1.9 numbers the fields of samples otherwise. 1.7 has no table of stacks: a sample is a range of the profile's locations; attributes spell
-//! their keys; links and mappings are absent or an index, where 0 is one; and a profile may have several types of values.
+//! their keys; links and mappings are absent or an index, where 0 is one, as it is of functions; and a profile may have several types of values.
 
 use bytes::Bytes;
 use prost::Message;
@@ -141,7 +141,7 @@ pub(super) fn v1_7(raw: &RawExport) -> Result<Export, String> {
     Ok(export)
 }
 
-/// Tables whose first link and mapping mean none.
+/// Tables whose first function, link and mapping mean none.
 fn dictionary7(tables: Dictionary7) -> Dictionary {
     let Dictionary7 { mapping_table, location_table, function_table, link_table, mut string_table, attribute_table } =
         tables;
@@ -150,16 +150,25 @@ fn dictionary7(tables: Dictionary7) -> Dictionary {
         Attribute { key_strindex: index(string_table.len() - 1), value: attribute.value }
     };
     let attribute_table = attribute_table.into_iter().map(&mut attribute).collect();
+    let nameless = |index: i32| {
+        let function = usize::try_from(index).ok().and_then(|index| function_table.get(index));
+        function.is_some_and(|function| function.name_strindex == 0)
+    };
+    let line = |line: Line| Line {
+        function_index: if nameless(line.function_index) { 0 } else { line.function_index.saturating_add(1) },
+        ..line
+    };
     let location = |location: Location7| Location {
         mapping_index: location.mapping_index.map_or(0, |index| index.saturating_add(1)),
         address: location.address,
-        lines: location.lines,
+        lines: location.lines.into_iter().map(line).collect(),
         attribute_indices: Vec::new(),
     };
+    let location_table = location_table.into_iter().map(location).collect();
     Dictionary {
         mapping_table: std::iter::once(Mapping::default()).chain(mapping_table).collect(),
-        location_table: location_table.into_iter().map(location).collect(),
-        function_table,
+        location_table,
+        function_table: std::iter::once(Function::default()).chain(function_table).collect(),
         link_table: std::iter::once(Link::default()).chain(link_table).collect(),
         string_table,
         attribute_table,

@@ -26,7 +26,9 @@ impl Query<'_> {
     /// The path of a GET.
     pub(super) fn path(&self) -> String {
         let query = format!("{}{}", self.profile_type.unwrap_or_default(), self.selector);
-        let mut parameters = Serializer::new(String::from("api/v1/functions?"));
+        let path = String::from("api/v1/functions?");
+        let begin = path.len();
+        let mut parameters = Serializer::for_suffix(path, begin);
         parameters
             .append_pair(if self.is_regex { "regex" } else { "q" }, self.text)
             .append_pair("query", &query)
