@@ -60,6 +60,8 @@ async fn secrets_stand_in_no_log_page_metric_or_error() -> anyhow::Result<()> {
             }
         }
     }
+    // Some secrets belong to names that are none.
+    yaml += "vcs.github.client-id: someone\n";
     // No secrets by their type, but people write passwords into URLs, and variables into anything.
     yaml += &format!("symbolizer.debuginfod-urls: ['http://ann:{}@127.0.0.1:9']\n", canary("url"));
     yaml += "storage.s3.access-key-id: ${CANARY_VARIABLE}\n";
