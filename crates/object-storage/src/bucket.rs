@@ -433,13 +433,7 @@ impl Bucket {
             let result = request.instrument(span.clone()).await;
             match result {
                 Err(error) if number < retry.attempts_max && is_transient(&error) => {
-                    tracing::debug!(
-                        operation,
-                        key,
-                        number,
-                        error = &error as &dyn std::error::Error,
-                        "request is tried again"
-                    );
+                    tell_of_retry(operation, key, number, &error);
                     metrics.retries.with_label_values(&[operation]).inc();
                     clock.sleep(retry.pause(number, clock)).await;
                     number += 1;
@@ -450,6 +444,16 @@ impl Bucket {
         let taken = clock.monotonic().saturating_sub(started).as_secs_f64();
         metrics.requests.with_label_values(&[operation, outcome(&result)]).observe(taken);
         result
+    }
+}
+
+fn tell_of_retry(operation: &str, key: &str, number: u32, error: &StorageError) {
+    let cause = error as &dyn std::error::Error;
+    // Half a minute of silence explains what a person is waiting for.
+    if matches!(error, StorageError::TimedOut { .. }) {
+        tracing::warn!(operation, key, number, error = cause, "the object store keeps silent; trying again");
+    } else {
+        tracing::debug!(operation, key, number, error = cause, "request is tried again");
     }
 }
 
