@@ -1,4 +1,4 @@
-//! Asks debuginfod servers for binaries that nobody uploaded (https://sourceware.org/elfutils/Debuginfod.html). Off unless servers are
+//! Asks debuginfod servers for binaries that nobody uploaded (<https://sourceware.org/elfutils/Debuginfod.html>). Off unless servers are
 //! named, and no other server is ever asked: not even one that those redirect to.
 //!
 //! Queries do not wait: they leave a wish, and the names are there for a later one. What is fetched is stored as if it had been uploaded.

@@ -1,4 +1,4 @@
-//! GitHub's REST API and its login, as documented (https://docs.github.com/rest). Every answer is bounded in size and time, and no answer leads to another host.
+//! GitHub's REST API and its login, as documented (<https://docs.github.com/rest>). Every answer is bounded in size and time, and no answer leads to another host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Samples to a Prometheus: remote write 1.0 (https://prometheus.io/docs/specs/prw/remote_write_spec/).
+//! Samples to a Prometheus: remote write 1.0 (<https://prometheus.io/docs/specs/prw/remote_write_spec/>).
 
 use std::fmt;
 use std::time::Duration;
