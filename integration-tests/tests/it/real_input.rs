@@ -193,6 +193,32 @@ async fn every_recording_is_taken_as_what_it_is() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whole requests of the SDKs that speak Push, as they sent them (those of Node are in `ingest.rs`).
+#[tokio::test]
+async fn captured_pushes_are_taken_byte_for_byte() -> anyhow::Result<()> {
+    let Some(shared) = flamelake_testkit::shared_dir("captured_pushes_are_taken_byte_for_byte") else { return Ok(()) };
+    let server = Server::start(ServerOptions::new().golden()).await?;
+    for capture in ["python-pyroscope-io-1.4.0", "rust-pyroscope-2.1.5"] {
+        let file = |end: &str| shared.join(format!("corpus/captures/{capture}-push.PusherService-Push.{end}"));
+        let request: Value = serde_json::from_slice(&std::fs::read(file("json"))?)?;
+        let headers: Vec<(&str, &str)> = request["headers"]
+            .as_array()
+            .context("headers")?
+            .iter()
+            .filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+            // Of the connection, which is another.
+            .filter(|(name, _)| !["host", "content-length"].contains(name))
+            .collect();
+        let path = request["path"].as_str().context("a path")?;
+        let (status, _, answer) = server.client().post(path, &headers, std::fs::read(file("bin"))?).await?;
+        ensure!(status == 200, "{capture}: {status} {}", String::from_utf8_lossy(&answer));
+        let tenant = headers.iter().find(|(name, _)| *name == "x-scope-orgid").context("a tenant")?.1;
+        let found = types(&server.tenant(tenant)).await?;
+        ensure!(found.contains("process_cpu:cpu:nanoseconds:cpu:nanoseconds"), "{capture}: {found:?}");
+    }
+    Ok(())
+}
+
 /// Services that have a type of profiles.
 async fn services(client: &Client, profile_type: &str) -> anyhow::Result<Vec<String>> {
     let matchers = [format!("{{__profile_type__=\"{profile_type}\"}}")];
