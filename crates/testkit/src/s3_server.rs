@@ -17,6 +17,8 @@ pub const SECRET_KEY: &str = "flamelake-secret";
 pub const BUCKET: &str = "profiles";
 
 const STARTS_MAX: usize = 5;
+/// Of 10 ms, after SIGTERM and before SIGKILL.
+const END_POLLS_MAX: usize = 200;
 const READY_POLLS_MAX: usize = 1_000;
 
 /// A running, stopped or killed S3 server; it ends with this value. Creates are atomic: `If-None-Match: *` is honoured under races.
@@ -83,9 +85,17 @@ impl S3Server {
         self.is_ready()
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// Ends it, and waits until it is gone. It may end the requests at hand first: killed amid a create, this server may leave a name that can be
+    /// neither created nor read, and whoever seals a log waits for it for ever.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            for _ in 0..END_POLLS_MAX {
+                if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
