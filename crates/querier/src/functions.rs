@@ -16,7 +16,6 @@ use crate::service::{Answer, Caller, mismatch};
 
 impl Querier {
     /// Totals of functions over time, exact; nothing when the range lies before the look-back.
-    #[allow(dead_code, reason = "asked by PromQL")]
     pub(crate) async fn function_series(
         &self,
         caller: &Caller,
