@@ -260,6 +260,9 @@ impl Log for ObjectLog {
     }
 }
 
+/// Tries of 50 ms.
+const ABSENT_TOLD_EVERY: u32 = 100;
+
 struct OldObjectLog {
     shared: Arc<Shared>,
     id: LogId,
@@ -269,6 +272,7 @@ impl OldObjectLog {
     /// Puts a tombstone above `highest`, moving up while segments hold the name; tells where one stands.
     async fn put_tombstone(&self, highest: u64) -> Result<u64, JournalError> {
         let mut at = highest + 1;
+        let mut absent = 0_u32;
         loop {
             let tombstone = Segment::tombstone(&self.id.ingester, self.id.epoch, at);
             let put = self.shared.bucket.put_if_absent(&key_of(&self.id, at), tombstone).await?;
@@ -278,7 +282,19 @@ impl OldObjectLog {
             match self.shared.read(&self.id, at).await? {
                 Some(found) if Segment::is_tombstone(&found) => return Ok(at),
                 Some(_) => at += 1,
-                None => self.shared.clock.sleep(Duration::from_millis(50)).await,
+                None => {
+                    absent = absent.saturating_add(1);
+                    // S3 may answer a race so, for a moment.
+                    if absent.is_multiple_of(ABSENT_TOLD_EVERY) {
+                        tracing::warn!(
+                            log = %self.id.name(),
+                            seq = at,
+                            tries = absent,
+                            "the store refuses to create this object because it exists, and does not find it: the log cannot be sealed until the store agrees with itself"
+                        );
+                    }
+                    self.shared.clock.sleep(Duration::from_millis(50)).await;
+                }
             }
         }
     }
