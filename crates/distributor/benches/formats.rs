@@ -1,5 +1,8 @@
 //! What does a profile of each format cost, from body to frame, beside the same profile as gzipped pprof? With an ingester that costs
-//! nothing. `<content>/<format>` and `<content>/pprof` are to be compared; recordings of others come from the shared corpus.
+//! nothing. `<content>/<format>` and `<content>/<format>-as-pprof` are to be compared; recordings of others come from the shared corpus.
+//!
+//! `ROUNDS=20 ONLY=stacks/tree formats` does that one so many times and nothing else: two runs under callgrind, with different rounds,
+//! tell the instructions of one round, which a busy machine does not change.
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use std::fmt::Write as _;
@@ -19,6 +22,10 @@ use flamelake_testkit::profile::{gunzip, gzip};
 use flamelake_testkit::wire::varint;
 use flamelake_testkit::{FakeClock, shared_file};
 use tokio::runtime::Runtime;
+
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const STACKS: usize = 1000;
 const DEPTH: usize = 25;
@@ -168,11 +175,22 @@ fn formats(c: &mut Criterion) {
     let push = |series: Vec<PushSeries>| {
         runtime.block_on(distributor.push(&tenant, PushBatch { series })).expect("a good push");
     };
+    let only = std::env::var("ONLY").ok();
+    let rounds = std::env::var("ROUNDS").ok().map(|rounds| rounds.parse::<u32>().expect("ROUNDS is a number"));
     let mut group = c.benchmark_group("formats");
     for (content, format, read) in contents() {
         let pprof = packed(read());
-        group.bench_function(format!("{content}/{format}"), |b| b.iter(|| push(read())));
-        group.bench_function(format!("{content}/{format}-as-pprof"), |b| b.iter(|| push(pprof.clone())));
+        let own = || push(read());
+        let as_pprof = || push(pprof.clone());
+        let ways: [(String, &dyn Fn()); 2] =
+            [(format!("{content}/{format}"), &own), (format!("{content}/{format}-as-pprof"), &as_pprof)];
+        for (name, way) in ways {
+            match rounds {
+                Some(rounds) if only.as_ref() == Some(&name) => (0..rounds).for_each(|_| way()),
+                Some(_) => {}
+                None => drop(group.bench_function(name, |b| b.iter(way))),
+            }
+        }
     }
     group.finish();
 }

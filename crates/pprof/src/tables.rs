@@ -68,33 +68,39 @@ impl Tables {
         let RawProfile {
             strings, mappings, functions, locations, lines, samples, location_ids, values, labels, ..
         } = &self.profile;
-        let mut hasher = Xxh3::new();
-        let mut words: Vec<u8> = Vec::with_capacity(location_ids.len() * 8);
-        // Each table is led by its length, so that no two profiles write the same bytes.
-        let mut table = |rows: usize, fields: &mut dyn Iterator<Item = u64>| {
-            words.clear();
-            words.extend_from_slice(&(rows as u64).to_le_bytes());
-            fields.for_each(|field| words.extend_from_slice(&field.to_le_bytes()));
-            hasher.update(&words);
-        };
-        table(strings.len(), &mut strings.iter().map(|span| span.len.into()));
-        let of_mapping = |m: &RawMapping| {
+        let mut hasher = TableHasher { hasher: Xxh3::new(), words: Vec::with_capacity(location_ids.len() * 8) };
+        hasher.table(strings, |span| [span.len.into()]);
+        hasher.table(mappings, |m| {
             [m.memory_start, m.memory_limit, m.file_offset, m.filename as u64, m.build_id as u64, flags(m)]
-        };
-        table(mappings.len(), &mut mappings.iter().flat_map(of_mapping));
-        let of_function =
-            |f: &RawFunction| [f.name as u64, f.system_name as u64, f.filename as u64, f.start_line as u64];
-        table(functions.len(), &mut functions.iter().flat_map(of_function));
-        let of_location = |l: &RawLocation| [l.mapping_id, l.address, l.lines_end.into()];
-        table(locations.len(), &mut locations.iter().flat_map(of_location));
-        table(lines.len(), &mut lines.iter().flat_map(|line| [line.function_id, line.line as u64]));
-        let of_sample = |s: &RawSample| [s.locations_end.into(), s.labels_end.into()];
-        table(samples.len(), &mut samples.iter().flat_map(of_sample));
-        table(location_ids.len(), &mut location_ids.iter().copied());
-        table(values.len(), &mut values.iter().map(|value| *value as u64));
-        table(labels.len(), &mut labels.iter().flat_map(|label| [label.key as u64, label.str as u64]));
-        hasher.update(&self.texts);
-        hasher.digest128()
+        });
+        hasher.table(functions, |f| [f.name as u64, f.system_name as u64, f.filename as u64, f.start_line as u64]);
+        hasher.table(locations, |l| [l.mapping_id, l.address, l.lines_end.into()]);
+        hasher.table(lines, |line| [line.function_id, line.line as u64]);
+        hasher.table(samples, |s| [s.locations_end.into(), s.labels_end.into()]);
+        hasher.table(location_ids, |id| [*id]);
+        hasher.table(values, |value| [*value as u64]);
+        hasher.table(labels, |label| [label.key as u64, label.str as u64]);
+        hasher.hasher.update(&self.texts);
+        hasher.hasher.digest128()
+    }
+}
+
+struct TableHasher {
+    hasher: Xxh3,
+    /// Reused from table to table.
+    words: Vec<u8>,
+}
+
+impl TableHasher {
+    /// Each table is led by its length, so that no two profiles write the same bytes.
+    fn table<T, const FIELDS: usize>(&mut self, rows: &[T], fields: impl Fn(&T) -> [u64; FIELDS]) {
+        self.words.clear();
+        self.words.extend_from_slice(&(rows.len() as u64).to_le_bytes());
+        self.words.reserve(rows.len() * FIELDS * 8);
+        for row in rows {
+            fields(row).iter().for_each(|field| self.words.extend_from_slice(&field.to_le_bytes()));
+        }
+        self.hasher.update(&self.words);
     }
 }
 
@@ -152,9 +158,18 @@ pub struct TablesBuilder {
     hash: Hash,
     /// Texts by content, each with its hash.
     known: HashTable<(u64, u32)>,
-    /// The function of each text that [`location`](Self::location) made one of; 0 = none.
-    functions: Vec<u64>,
+    /// Of each text.
+    frames: Vec<Frame>,
+    /// By function and line; those of line 0 are in `frames`.
     locations: HashMap<(u64, i64), u64, Hash>,
+}
+
+/// What [`TablesBuilder::location`] made of a text; ids, 0 = none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    function: u64,
+    /// Of line 0.
+    location: u64,
 }
 
 impl TablesBuilder {
@@ -165,12 +180,25 @@ impl TablesBuilder {
             bytes_max: bytes_max.min(BYTES_MAX),
             hash: Hash::default(),
             known: HashTable::new(),
-            functions: vec![0],
+            frames: vec![Frame::default()],
             locations: HashMap::default(),
         };
         // Text 0 is the empty one.
         builder.tables.profile.strings.push(Span::default());
         builder
+    }
+
+    /// Makes room for so many different frames with texts of so many bytes together: growing step by step costs as much as filling.
+    pub fn reserve(&mut self, frames: usize, text_bytes: usize) {
+        let (frames, text_bytes) = (frames.min(self.bytes_max / ROW_BYTES), text_bytes.min(self.bytes_max));
+        self.tables.texts.reserve(text_bytes);
+        self.known.reserve(frames, |known| known.0);
+        self.frames.reserve(frames);
+        let profile = &mut self.tables.profile;
+        profile.strings.reserve(frames);
+        profile.functions.reserve(frames);
+        profile.locations.reserve(frames);
+        profile.lines.reserve(frames);
     }
 
     /// Samples so far.
@@ -194,10 +222,10 @@ impl TablesBuilder {
         }
         self.take(text.len() + 2)?;
         let (at, span) =
-            (self.functions.len() as u32, Span { start: self.tables.texts.len() as u32, len: text.len() as u32 });
+            (self.frames.len() as u32, Span { start: self.tables.texts.len() as u32, len: text.len() as u32 });
         self.tables.texts.extend_from_slice(text);
         self.tables.profile.strings.push(span);
-        self.functions.push(0);
+        self.frames.push(Frame::default());
         self.known.insert_unique(hash, (hash, at), |known| known.0);
         Ok(at)
     }
@@ -208,10 +236,26 @@ impl TablesBuilder {
     /// [`DecodeError::TooLarge`].
     pub fn location(&mut self, function: &[u8], line: i64) -> Result<u64, DecodeError> {
         let name = self.text(function)?;
-        let mut function = self.functions[name as usize];
+        self.location_of(name, line)
+    }
+
+    /// As [`location`](Self::location), by the number that [`text`](Self::text) gave the function's name.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLarge`].
+    pub fn location_of(&mut self, name: u32, line: i64) -> Result<u64, DecodeError> {
+        let Frame { mut function, location } = self.frames[name as usize];
+        if line == 0 && location != 0 {
+            return Ok(location);
+        }
         if function == 0 {
             function = self.function(FunctionRow { name, ..FunctionRow::default() })?;
-            self.functions[name as usize] = function;
+            self.frames[name as usize].function = function;
+        }
+        if line == 0 {
+            let location = self.address(0, 0, std::iter::once((function, line)))?;
+            self.frames[name as usize].location = location;
+            return Ok(location);
         }
         if let Some(location) = self.locations.get(&(function, line)) {
             return Ok(*location);

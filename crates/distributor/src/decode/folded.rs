@@ -8,7 +8,7 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// `<stack> <count>` a line; lines without a space are skipped.
 pub(crate) fn groups(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
-    let mut stacks = Stacks::new(limits);
+    let mut stacks = Stacks::new(limits, body.len());
     for (at, line) in lines(body) {
         let Some(space) = memchr::memrchr(b' ', line) else { continue };
         let value = count(&line[space + 1..]).map_err(|what| Refused::malformed(format!("line {at}: {what}")))?;
@@ -19,7 +19,7 @@ pub(crate) fn groups(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refuse
 
 /// A stack a line; blank lines are skipped.
 pub(crate) fn each_line(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
-    let mut stacks = Stacks::new(limits);
+    let mut stacks = Stacks::new(limits, body.len());
     for (at, line) in lines(body) {
         if line.len() > LINE_BYTES_MAX {
             return Err(Refused::malformed(format!("line {at} is longer than {LINE_BYTES_MAX} bytes")));

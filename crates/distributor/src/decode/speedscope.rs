@@ -22,8 +22,8 @@ struct File<'a> {
     schema: String,
     #[serde(default, borrow)]
     shared: Shared<'a>,
-    #[serde(default)]
-    profiles: Vec<Profile>,
+    #[serde(default, borrow)]
+    profiles: Vec<Profile<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,7 +39,7 @@ struct Frame<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Profile {
+struct Profile<'a> {
     #[serde(default)]
     name: String,
     #[serde(rename = "type", default)]
@@ -52,14 +52,14 @@ struct Profile {
     samples: Vec<Vec<u32>>,
     #[serde(default)]
     weights: Vec<f64>,
-    #[serde(default)]
-    events: Vec<Event>,
+    #[serde(default, borrow)]
+    events: Vec<Event<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    kind: String,
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     at: f64,
     frame: u32,
 }
@@ -74,9 +74,9 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
     if file.schema != SCHEMA {
         return Err(Refused::malformed(format!("not a speedscope file: $schema must be {SCHEMA}")));
     }
-    let mut groups: Vec<(&Profile, Stacks, Frames<'_>)> = Vec::new();
+    let mut groups: Vec<(&Profile<'_>, Stacks, Frames<'_>)> = Vec::new();
     for profile in &file.profiles {
-        let is_same = |other: &Profile| {
+        let is_same = |other: &Profile<'_>| {
             (&other.name, &other.kind, &other.unit) == (&profile.name, &profile.kind, &profile.unit)
                 && other.start.to_bits() == profile.start.to_bits()
         };
@@ -88,7 +88,7 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
             None => {
                 groups.push((
                     profile,
-                    Stacks::new(limits),
+                    Stacks::new(limits, if groups.is_empty() { body.len() } else { 0 }),
                     Frames { frames: &file.shared.frames, known: vec![0; file.shared.frames.len()] },
                 ));
                 groups.len() - 1
@@ -109,7 +109,7 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
 /// Each is a series of its own.
 const PROFILES_MAX: usize = 1000;
 
-fn one(profile: &Profile, stacks: Stacks, source: &Source, alone: bool) -> Result<Option<PushSeries>, Refused> {
+fn one(profile: &Profile<'_>, stacks: Stacks, source: &Source, alone: bool) -> Result<Option<PushSeries>, Refused> {
     let app = source.app.app.as_str();
     let (service, kind) = if alone { TextType::of(app)? } else { (app, TextType::of_suffix(&profile.unit)?) };
     let (head, factor) = kind.head(source, scale(&profile.unit, source));
@@ -165,7 +165,7 @@ fn weighed(weight: f64) -> Result<f64, Refused> {
     Err(Refused::malformed("a weight is negative, or time goes backwards"))
 }
 
-fn sampled(profile: &Profile, frames: &mut Frames<'_>, stacks: &mut Stacks) -> Result<(), Refused> {
+fn sampled(profile: &Profile<'_>, frames: &mut Frames<'_>, stacks: &mut Stacks) -> Result<(), Refused> {
     if profile.samples.len() != profile.weights.len() {
         let (samples, weights) = (profile.samples.len(), profile.weights.len());
         return Err(Refused::malformed(format!("a profile has {samples} samples and {weights} weights")));
@@ -179,7 +179,7 @@ fn sampled(profile: &Profile, frames: &mut Frames<'_>, stacks: &mut Stacks) -> R
 
 /// Time between two events belongs to the stack that is open between them.
 fn evented(
-    profile: &Profile,
+    profile: &Profile<'_>,
     frames: &mut Frames<'_>,
     stacks: &mut Stacks,
     limits: DecodeLimits,
@@ -190,7 +190,7 @@ fn evented(
         let node = open.last().map_or(ROOT, |(_, node)| *node);
         stacks.add(node, value(weighed(event.at - last)?, &profile.unit))?;
         last = event.at;
-        match event.kind.as_str() {
+        match &*event.kind {
             "O" if open.len() >= limits.bytes_max => return Err(Refused::malformed("too many frames are open")),
             "O" => open.push((event.frame, frames.child(stacks, node, event.frame)?)),
             "C" => match open.pop() {

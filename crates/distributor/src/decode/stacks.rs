@@ -7,12 +7,20 @@ use crate::decode::{DecodeLimits, Refused};
 
 /// The node above all stacks.
 pub(crate) const ROOT: u32 = 0;
+/// So many children of a node hang in a list, where most nodes have all of theirs; the others are found by hash.
+const LISTED_MAX: usize = 8;
+/// Bytes of text for each frame that room is made for, and the most frames that is done for.
+const FRAME_BYTES: usize = 64;
+const FRAMES_RESERVED_MAX: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
     parent: u32,
     frame: u32,
     depth: u32,
+    /// The first of the listed children, and the next in the list that this node is in; the root is nobody's child and ends it.
+    child: u32,
+    sibling: u32,
     value: i64,
 }
 
@@ -21,6 +29,7 @@ struct Node {
 pub(crate) struct Stacks {
     limits: DecodeLimits,
     nodes: Vec<Node>,
+    /// Those that are not listed, by parent and frame.
     children: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     tables: TablesBuilder,
     stacks: usize,
@@ -32,13 +41,18 @@ pub(crate) struct Stacks {
 }
 
 impl Stacks {
-    pub(crate) fn new(limits: DecodeLimits) -> Self {
-        let root = Node { parent: ROOT, frame: 0, depth: 0, value: 0 };
+    /// For a body of so many bytes.
+    pub(crate) fn new(limits: DecodeLimits, body: usize) -> Self {
+        let mut tables = TablesBuilder::new(limits.bytes_max);
+        let frames = (body / FRAME_BYTES).min(FRAMES_RESERVED_MAX);
+        tables.reserve(frames, frames * FRAME_BYTES);
+        let mut nodes = Vec::with_capacity(frames + 1);
+        nodes.push(Node { parent: ROOT, frame: 0, depth: 0, child: ROOT, sibling: ROOT, value: 0 });
         Self {
             limits,
-            nodes: vec![root],
+            nodes,
             children: HashMap::default(),
-            tables: TablesBuilder::new(limits.bytes_max),
+            tables,
             stacks: 0,
             locations: 0,
             last: Vec::new(),
@@ -54,20 +68,36 @@ impl Stacks {
 
     /// As [`child`](Self::child), by the number of a frame.
     pub(crate) fn child_of(&mut self, parent: u32, frame: u32) -> Result<u32, DecodeError> {
-        let depth = self.nodes[parent as usize].depth + 1;
-        if depth as usize > self.limits.depth_max {
+        let Node { depth, child, .. } = self.nodes[parent as usize];
+        if depth as usize >= self.limits.depth_max {
             return Ok(parent);
         }
-        if let Some(node) = self.children.get(&(parent, frame)) {
+        let (mut at, mut listed) = (child, 0);
+        while at != ROOT {
+            let node = &self.nodes[at as usize];
+            if node.frame == frame {
+                return Ok(at);
+            }
+            (at, listed) = (node.sibling, listed + 1);
+        }
+        if listed == LISTED_MAX
+            && let Some(node) = self.children.get(&(parent, frame))
+        {
             return Ok(*node);
         }
         if self.nodes.len() >= self.limits.bytes_max {
             return Err(self.too_large());
         }
-        let node = self.nodes.len() as u32;
-        self.nodes.push(Node { parent, frame, depth, value: 0 });
-        self.children.insert((parent, frame), node);
-        Ok(node)
+        let new = self.nodes.len() as u32;
+        let mut node = Node { parent, frame, depth: depth + 1, child: ROOT, sibling: ROOT, value: 0 };
+        if listed < LISTED_MAX {
+            node.sibling = child;
+            self.nodes[parent as usize].child = new;
+        } else {
+            self.children.insert((parent, frame), new);
+        }
+        self.nodes.push(node);
+        Ok(new)
     }
 
     /// Adds to the value of the stack that ends in a node. A stack without frames holds nothing.
@@ -156,7 +186,7 @@ mod tests {
     use crate::decode::tests::limits;
 
     fn nodes(stacks: &[&str]) -> Vec<u32> {
-        let mut tree = Stacks::new(limits());
+        let mut tree = Stacks::new(limits(), 0);
         stacks
             .iter()
             .map(|stack| {
@@ -170,6 +200,10 @@ mod tests {
     fn stacks_that_start_alike_share_their_nodes() {
         assert_eq!(nodes(&["a;b;c", "a;b;d", "a;bc", "a;b", "a", "ab;b", "a;b;c"]), [3, 4, 5, 2, 1, 7, 3]);
         assert_eq!(nodes(&["", "a", "", ";a", ";;"]), [1, 2, 1, 3, 5]);
+        let names: Vec<String> = (0..3 * LISTED_MAX).map(|at| at.to_string()).collect();
+        let wide: Vec<&str> = names.iter().chain(&names).map(String::as_str).collect();
+        let expected: Vec<u32> = (1..=names.len() as u32).collect();
+        assert_eq!(nodes(&wide), expected.repeat(2));
         let long = "f".repeat(40);
         assert_eq!(nodes(&[&format!("{long};x"), &format!("{long};y"), &format!("{long}x"), &long]), [2, 3, 4, 1]);
     }

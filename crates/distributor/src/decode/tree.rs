@@ -33,7 +33,7 @@ fn record<'a>(reader: &mut Reader<'a>, limits: Option<DecodeLimits>) -> Result<R
 
 /// A node is a frame. The root's own value is not looked at, nor is what follows the last node.
 pub(crate) fn tree(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
-    let mut stacks = Stacks::new(limits);
+    let mut stacks = Stacks::new(limits, body.len());
     let mut reader = Reader::new(body);
     if reader.is_empty() {
         return Ok(stacks);
@@ -59,7 +59,7 @@ pub(crate) fn tree(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused>
 
 /// A node adds bytes to the key of its parent; a key with a value is a folded stack. The input may end before any node.
 pub(crate) fn trie(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
-    let mut stacks = Stacks::new(limits);
+    let mut stacks = Stacks::new(limits, body.len());
     let mut reader = Reader::new(body);
     let (mut key, mut key_bytes) = (Vec::new(), 0_usize);
     // Bytes of a key, and how many children of its node are not read yet.

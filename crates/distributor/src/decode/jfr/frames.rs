@@ -2,30 +2,39 @@
 
 use crate::decode::jfr::pools::Pools;
 
-/// `<class>.<method>`; the dot stands even without a class.
-pub(crate) fn frame_name(pools: &Pools<'_>, method: i64) -> String {
+/// Writes `<class>.<method>`; the dot stands even without a class.
+pub(crate) fn write_frame_name(pools: &Pools<'_>, method: i64, out: &mut String) {
     let symbol = |at: &i64| pools.symbols.get(at).map_or("", |text| text);
-    let Some(method) = pools.methods.get(&method) else { return ".".to_owned() };
-    let class = pools.classes.get(&method.class).map_or("", symbol);
-    format!("{}.{}", stable(class), stable(symbol(&method.name)))
+    let method = pools.methods.get(&method);
+    let class = method.and_then(|method| pools.classes.get(&method.class)).map_or("", symbol);
+    let method = method.map_or("", |method| symbol(&method.name));
+    let (class, generated) = stable(class);
+    out.push_str(class);
+    out.push_str(generated);
+    out.push('.');
+    let (method, generated) = stable(method);
+    out.push_str(method);
+    out.push_str(generated);
 }
 
-/// A name without its random part.
-fn stable(name: &str) -> String {
+/// A name without its random part: what is kept of it, and what stands for the rest.
+fn stable(name: &str) -> (&str, &'static str) {
     const ACCESSOR: &str = "jdk/internal/reflect/GeneratedMethodAccessor";
     const CGLIB: &str = "$$EnhancerBySpringCGLIB$$";
-    // Most names have none of these.
-    let generated = memchr::memchr(b'$', name.as_bytes()).is_some();
-    if let Some((class, _)) = Some(name).filter(|_| generated).and_then(lambda) {
-        return format!("{class}$$Lambda_");
+    // Most names have none of these, and at most one `$`: it leads the name of an inner class.
+    let first = memchr::memchr(b'$', name.as_bytes());
+    if first.is_some_and(|first| name.as_bytes()[first..].windows(2).any(|pair| pair == b"$$")) {
+        if let Some((class, _)) = lambda(name) {
+            return (class, "$$Lambda_");
+        }
+        if let Some((class, _)) = name.split_once(CGLIB) {
+            return (class, "$$EnhancerBySpringCGLIB$$_");
+        }
     }
     if name.strip_prefix(ACCESSOR).is_some_and(|rest| is_all(rest, |byte| byte.is_ascii_digit())) {
-        return format!("{ACCESSOR}_");
+        return (ACCESSOR, "_");
     }
-    if let Some((class, _)) = Some(name).filter(|_| generated).and_then(|name| name.split_once(CGLIB)) {
-        return format!("{class}{CGLIB}_");
-    }
-    library(name).map_or_else(|| name.to_owned(), str::to_owned)
+    library(name).map_or((name, ""), |library| ("", library))
 }
 
 fn lambda(name: &str) -> Option<(&str, &str)> {
@@ -46,8 +55,8 @@ fn is_all(text: &str, is: impl Fn(u8) -> bool) -> bool {
 
 /// A native library that is unpacked anew at each start: those lie in a temporary folder. A bare name is kept, as the reference does.
 fn library(name: &str) -> Option<&'static str> {
-    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
     let name = name.strip_prefix('.').unwrap_or(name).strip_prefix("/tmp/")?;
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
     let file = name.rsplit('/').next()?.strip_suffix(".so")?;
     match file {
         _ if file.starts_with("libzstd-jni-") => Some("libzstd-jni-_.so"),
@@ -74,7 +83,8 @@ mod tests {
             ("libasyncProfiler-linux-x64-505cc1.so", "libasyncProfiler-linux-x64-505cc1.so"),
             ("libc.so.6", "libc.so.6"),
         ] {
-            assert_eq!(stable(name), expected);
+            let (kept, rest) = stable(name);
+            assert_eq!(format!("{kept}{rest}"), expected);
         }
     }
 }

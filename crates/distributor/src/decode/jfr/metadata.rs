@@ -1,7 +1,6 @@
 //! The classes of a chunk: what its events and constants are made of.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::decode::Refused;
 use crate::decode::jfr::reader::{Reader, Text, broken};
@@ -55,7 +54,7 @@ struct Raw {
 
 #[derive(Default)]
 struct Builder {
-    classes: HashMap<i64, (String, Vec<Raw>)>,
+    classes: Map<(String, Vec<Raw>)>,
 }
 
 impl Classes {
@@ -128,7 +127,7 @@ impl Builder {
     }
 
     fn finish(self) -> Classes {
-        let kinds: HashMap<i64, Kind> = self.classes.iter().map(|(id, (name, _))| (*id, kind(*id, name))).collect();
+        let kinds: Map<Kind> = self.classes.iter().map(|(id, (name, _))| (*id, kind(*id, name))).collect();
         let class = |(id, (name, fields)): (i64, (String, Vec<Raw>))| {
             let field = |raw: Raw| {
                 let own = kinds.get(&raw.class).copied().unwrap_or(Kind::Inline(raw.class));

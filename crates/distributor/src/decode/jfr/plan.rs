@@ -15,6 +15,8 @@ pub(crate) struct Plan<'a> {
     classes: &'a Classes,
     /// The fields in order, with the slot of those that are wanted.
     steps: Vec<(&'a Field, Option<usize>)>,
+    /// Is every field one number? So are those of stack frames, of which recordings mostly consist.
+    is_plain: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -24,12 +26,25 @@ impl<'a> Plan<'a> {
         let slot = |(at, field): (usize, &Field)| {
             wanted.iter().position(|name| *name == field.name).filter(|_| first(&field.name) == Some(at))
         };
-        Self { classes, steps: class.fields.iter().enumerate().map(|step| (step.1, slot(step))).collect() }
+        let is_number =
+            |field: &Field| matches!(field.kind, Kind::Byte | Kind::Varint | Kind::Pooled(_)) && !field.is_array;
+        let is_plain = class.fields.iter().all(is_number);
+        Self { classes, steps: class.fields.iter().enumerate().map(|step| (step.1, slot(step))).collect(), is_plain }
     }
 
     /// Numbers by slot; 0 where there is none.
     pub(crate) fn numbers<const N: usize>(&self, reader: &mut Reader<'_>) -> Result<[i64; N], Refused> {
         let mut numbers = [0; N];
+        if self.is_plain {
+            reader.steps(self.steps.len())?;
+            for (field, slot) in &self.steps {
+                let number = if field.kind == Kind::Byte { i64::from(reader.byte()?) } else { reader.varint()? };
+                if let Some(slot) = slot {
+                    numbers[*slot] = number;
+                }
+            }
+            return Ok(numbers);
+        }
         self.each(reader, |slot, field, reader| {
             match field.kind {
                 Kind::Byte if !field.is_array => {

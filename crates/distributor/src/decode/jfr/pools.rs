@@ -11,6 +11,9 @@ use crate::decode::jfr::reader::{Reader, Text, broken};
 /// Checkpoint events of a chunk.
 const CHECKPOINTS_MAX: usize = 100_000;
 
+/// Constants of a class that room is made for at once: a file may say more than it holds.
+const RESERVED_MAX: usize = 4096;
+
 /// Frame of a stack trace: number of its method, line.
 pub(crate) type Frame = (i64, i64);
 
@@ -91,13 +94,24 @@ impl<'a> Pools<'a> {
             let id = reader.varint()?;
             let Some(class) = classes.0.get(&id) else { return broken("a constant has an unknown class") };
             let constants = Constants::of(class, classes);
-            for _ in 0..reader.count()? {
+            let count = reader.count()?;
+            self.reserve(&constants, count.min(RESERVED_MAX));
+            for _ in 0..count {
                 let number = reader.varint()?;
                 reader.begin();
                 self.constant(number, &constants, reader)?;
             }
         }
         Ok(())
+    }
+
+    fn reserve(&mut self, constants: &Constants<'_>, count: usize) {
+        match constants {
+            Constants::Symbols(_) => self.symbols.reserve(count),
+            Constants::Methods(_) => self.methods.reserve(count),
+            Constants::Traces(..) => self.traces.reserve(count),
+            Constants::Strings | Constants::ThreadStates(_) | Constants::Classes(_) | Constants::Others(_) => {}
+        }
     }
 
     fn constant(&mut self, number: i64, constants: &Constants<'_>, reader: &mut Reader<'a>) -> Result<(), Refused> {

@@ -6,9 +6,8 @@ use flamelake_pprof::{DecodeError, ProfileHead, TablesBuilder};
 use hashbrown::HashMap;
 
 use crate::PushSeries;
-use crate::decode::jfr::frames::frame_name;
+use crate::decode::jfr::frames::write_frame_name;
 use crate::decode::jfr::labels_snapshot::LabelsSnapshot;
-use crate::decode::jfr::metadata::Map;
 use crate::decode::jfr::pools::Pools;
 use crate::decode::{DecodeLimits, Refused, Source};
 
@@ -108,9 +107,10 @@ impl<'a> Profiles<'a> {
         // In a fixed order, so that equal recordings make equal profiles.
         let mut samples: Vec<_> = std::mem::take(&mut self.chunk).into_iter().collect();
         samples.sort_unstable();
-        let mut names: Map<String> = Map::default();
-        // Long names must not be compared for each frame.
+        // Names are long: they must not be written and compared for each frame.
+        let mut names: HashMap<(Kind, i64), u32, foldhash::fast::RandomState> = HashMap::default();
         let mut known: HashMap<(Kind, i64, i64), u64, foldhash::fast::RandomState> = HashMap::default();
+        let mut name = String::new();
         let mut locations = Vec::new();
         for ((kind, trace, context), values) in samples {
             let Some(frames) = pools.trace(trace) else { continue };
@@ -126,8 +126,17 @@ impl<'a> Profiles<'a> {
                 let location = match known.get(&(kind, *method, *line)) {
                     Some(location) => *location,
                     None => {
-                        let name = names.entry(*method).or_insert_with(|| frame_name(pools, *method));
-                        let location = writer.location(name.as_bytes(), *line)?;
+                        let text = match names.get(&(kind, *method)) {
+                            Some(text) => *text,
+                            None => {
+                                name.clear();
+                                write_frame_name(pools, *method, &mut name);
+                                let text = writer.text(name.as_bytes())?;
+                                names.insert((kind, *method), text);
+                                text
+                            }
+                        };
+                        let location = writer.location_of(text, *line)?;
                         known.insert((kind, *method, *line), location);
                         location
                     }

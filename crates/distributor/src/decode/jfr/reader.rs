@@ -37,11 +37,17 @@ impl<'a> Reader<'a> {
 
     /// Counts a value.
     pub(crate) fn step(&mut self) -> Result<(), Refused> {
-        self.values += 1;
+        self.steps(1)
+    }
+
+    /// Counts values.
+    #[inline]
+    pub(crate) fn steps(&mut self, values: usize) -> Result<(), Refused> {
+        self.values += values;
         if self.values > VALUES_MAX {
             return broken("a constant or an event holds too many values");
         }
-        match self.work.checked_sub(1) {
+        match self.work.checked_sub(values) {
             Some(work) => {
                 self.work = work;
                 Ok(())
@@ -61,24 +67,33 @@ impl<'a> Reader<'a> {
     }
 
     /// Seven bits a byte, low ones first; of a ninth byte all eight.
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<i64, Refused> {
-        if let Some((&first, rest)) = self.rest.split_first().filter(|(first, _)| **first < 0x80) {
-            self.rest = rest;
-            return Ok(i64::from(first));
+        match *self.rest {
+            [first, ref rest @ ..] if first < 0x80 => {
+                self.rest = rest;
+                Ok(i64::from(first))
+            }
+            // Most numbers of methods and lines.
+            [first, second, ref rest @ ..] if second < 0x80 => {
+                self.rest = rest;
+                Ok(i64::from(first & 0x7f) | i64::from(second) << 7)
+            }
+            _ => self.long_varint(),
         }
-        self.long_varint()
     }
 
     fn long_varint(&mut self) -> Result<i64, Refused> {
         let mut value = 0_u64;
-        for at in 0..8 {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << (7 * at);
-            if byte < 0x80 {
+        for (at, byte) in self.rest.iter().take(9).enumerate() {
+            let bits = if at == 8 { *byte } else { byte & 0x7f };
+            value |= u64::from(bits) << (7 * at);
+            if *byte < 0x80 || at == 8 {
+                self.rest = &self.rest[at + 1..];
                 return Ok(value as i64);
             }
         }
-        Ok((value | u64::from(self.byte()?) << 56) as i64)
+        broken("it is cut short")
     }
 
     /// How many elements follow: no more than there are bytes.
