@@ -14,7 +14,7 @@ scale=${1:-1} data=$(mktemp -d) base=$((20000 + RANDOM % 10000)) pids=()
 # Nothing here is worth a farewell, which would wait for a store that is gone.
 end() { kill -9 "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$data"; }
 trap end EXIT
-mkdir -p "$data/objects/profiles" "$data/attributes"
+mkdir -p "$data/objects/profiles"
 
 start() { # NAME COMMAND…
   local name=$1; shift
@@ -38,7 +38,7 @@ start etcd "$tools/etcd" --name=n --log-level=warn --data-dir="$data/etcd" --lis
   --initial-advertise-peer-urls="http://127.0.0.1:$((base + 9))" --initial-cluster="n=http://127.0.0.1:$((base + 9))" \
   --listen-client-urls="http://127.0.0.1:$((base + 8))" --advertise-client-urls="http://127.0.0.1:$((base + 8))"
 start s3 "$tools/versitygw" --access flamelake --secret flamelake-secret --quiet --port "127.0.0.1:$((base + 7))" \
-  posix --sidecar "$data/attributes" "$data/objects"
+  posix "$data/objects"
 cluster=(--ring.etcd.endpoints="127.0.0.1:$((base + 8))" --storage.backend=s3 --storage.s3.endpoint="127.0.0.1:$((base + 7))"
   --storage.s3.bucket-name=profiles --storage.s3.access-key-id=flamelake --storage.s3.secret-access-key=flamelake-secret
   --storage.s3.insecure=true --storage.s3.force-path-style=true)

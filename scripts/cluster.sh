@@ -11,7 +11,7 @@ for tool in etcd versitygw; do
   [ -x "$tools/$tool" ] || { echo "$tool is missing: run scripts/install-tools.sh test"; exit 1; }
 done
 
-mkdir -p "$data/objects/profiles" "$data/attributes" "$data/logs"
+mkdir -p "$data/objects/profiles" "$data/logs"
 below=() roles=()
 # Roles first, so that they can commit and leave in order; a new session keeps Ctrl-C from reaching all at once.
 end() {
@@ -39,7 +39,7 @@ for n in 0 1 2; do
   below+=($!)
 done
 start s3 "$tools/versitygw" --access flamelake --secret flamelake-secret --quiet --port "127.0.0.1:$s3_port" \
-  posix --sidecar "$data/attributes" "$data/objects"
+  posix "$data/objects"
 below+=($!)
 
 # The first process listens on $PORT, the next on the ports above it; their gRPC ports lie 1000 higher.

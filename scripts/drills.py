@@ -36,7 +36,6 @@ class Cluster:
         self.flags_of = flags_of(self) if flags_of else lambda _: []
         self.ports = {name: exercised.free_port() for name in ("etcd", "peer", "s3")}
         (self.folder / "objects/profiles").mkdir(parents=True)
-        (self.folder / "attributes").mkdir()
         self.etcd()
         self.s3()
         self.roles = {"front-0": "distributor,querier", "front-1": "distributor,querier", "ingester-0": "ingester", "ingester-1": "ingester",
@@ -59,7 +58,7 @@ class Cluster:
 
     def s3(self):
         self.start("s3", TOOLS / "versitygw", "--access", "flamelake", "--secret", "flamelake-secret", "--quiet", "--port",
-                   f"127.0.0.1:{self.ports['s3']}", "posix", "--sidecar", self.folder / "attributes", self.folder / "objects")
+                   f"127.0.0.1:{self.ports['s3']}", "posix", self.folder / "objects")
 
     def role(self, name, *flags, before=(), binary=None):
         """Starts a process of ours; `before` is what starts the command, `binary` another build."""

@@ -106,6 +106,14 @@ pub enum JournalError {
         /// Its number.
         seq: u64,
     },
+    /// The store contradicts itself about the name of a segment, and has done so for long.
+    #[error(
+        "the store refuses to create {key} because it exists, and says that it does not exist when it is read: remove what is left of it there (docs/operations/runbooks/bucket-down.md)"
+    )]
+    Contradiction {
+        /// Key of the object.
+        key: String,
+    },
     /// A file of the log.
     #[error("{operation} {}", path.display())]
     Io {
@@ -140,9 +148,12 @@ impl From<StorageError> for JournalError {
 impl Coded for JournalError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::QueueFull { .. } | Self::EpochEnded { .. } | Self::Sealed { .. } | Self::Closed | Self::Io { .. } => {
-                ErrorCode::Unavailable
-            }
+            Self::QueueFull { .. }
+            | Self::EpochEnded { .. }
+            | Self::Sealed { .. }
+            | Self::Closed
+            | Self::Io { .. }
+            | Self::Contradiction { .. } => ErrorCode::Unavailable,
             Self::OutOfSpace { .. } | Self::UncoveredFull { .. } | Self::TooLarge { .. } => {
                 ErrorCode::ResourceExhausted
             }

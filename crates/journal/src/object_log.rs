@@ -204,7 +204,11 @@ impl ObjectLog {
                 Ok(Attempt::Durable) => return Ok(()),
                 Ok(Attempt::Sealed) => return Err(PutError::Ended(self.sealed())),
                 Ok(Attempt::NotWritten(error)) => return Err(PutError::NotWritten(error)),
-                Ok(Attempt::Again) => {}
+                Ok(Attempt::Again) if pause < PUT_PAUSE_MAX => {}
+                Ok(Attempt::Again) => {
+                    let error = JournalError::Contradiction { key: key_of(&self.id, seq) };
+                    tracing::warn!(error = &error as &dyn std::error::Error, "pushes wait for the store");
+                }
                 Err(error) => {
                     tracing::warn!(log = %self.id.name(), seq, error = &error as &dyn std::error::Error, "put of a segment is unclear");
                 }
@@ -260,8 +264,9 @@ impl Log for ObjectLog {
     }
 }
 
-/// Tries of 50 ms.
-const ABSENT_TOLD_EVERY: u32 = 100;
+/// Between two looks at a name that can be neither created nor read, and how many there are: half a minute.
+const ABSENT_PAUSE: Duration = Duration::from_millis(50);
+const ABSENT_MAX: u32 = 600;
 
 struct OldObjectLog {
     shared: Arc<Shared>,
@@ -272,8 +277,8 @@ impl OldObjectLog {
     /// Puts a tombstone above `highest`, moving up while segments hold the name; tells where one stands.
     async fn put_tombstone(&self, highest: u64) -> Result<u64, JournalError> {
         let mut at = highest + 1;
-        let mut absent = 0_u32;
-        loop {
+        let mut absent = 0;
+        while absent < ABSENT_MAX {
             let tombstone = Segment::tombstone(&self.id.ingester, self.id.epoch, at);
             let put = self.shared.bucket.put_if_absent(&key_of(&self.id, at), tombstone).await?;
             if put == PutOutcome::Created {
@@ -281,22 +286,16 @@ impl OldObjectLog {
             }
             match self.shared.read(&self.id, at).await? {
                 Some(found) if Segment::is_tombstone(&found) => return Ok(at),
-                Some(_) => at += 1,
+                Some(_) => (at, absent) = (at + 1, 0),
+                // S3 may answer a race so, for a moment.
                 None => {
-                    absent = absent.saturating_add(1);
-                    // S3 may answer a race so, for a moment.
-                    if absent.is_multiple_of(ABSENT_TOLD_EVERY) {
-                        tracing::warn!(
-                            log = %self.id.name(),
-                            seq = at,
-                            tries = absent,
-                            "the store refuses to create this object because it exists, and does not find it: the log cannot be sealed until the store agrees with itself"
-                        );
-                    }
-                    self.shared.clock.sleep(Duration::from_millis(50)).await;
+                    absent += 1;
+                    self.shared.clock.sleep(ABSENT_PAUSE).await;
                 }
             }
         }
+        // No other name would do: the owner, should it live, may yet create this one.
+        Err(JournalError::Contradiction { key: key_of(&self.id, at) })
     }
 
     /// The highest number and whether a tombstone stands there.

@@ -57,6 +57,22 @@ async fn unclear_puts_are_resolved_without_gaps_or_repeats() {
     }
 }
 
+/// A name that can be neither created nor read, as some servers leave it when they are killed amid a create.
+#[tokio::test(start_paused = true)]
+async fn sealing_ends_with_the_name_that_the_store_contradicts_itself_about() {
+    let (bucket, faults) = faulty_bucket();
+    let store = store_on(&bucket, SystemClock::shared());
+    let (journal, _) = start(&store).await;
+    journal.append(entry("a", "mine")).await.unwrap();
+    let epochs = older_epochs(&store, "one", None).await.unwrap();
+    faults.next(Operation::Create, usize::MAX, Fault::Conflict);
+    let error = epochs[0].seal().await.unwrap_err();
+    let expected = format!("log/{}/{:020}", epochs[0].log_name(), 3);
+    assert!(matches!(&error, JournalError::Contradiction { key } if *key == expected), "{error}");
+    faults.clear();
+    assert_eq!(epochs[0].seal().await.unwrap(), 2, "and goes on once the store agrees with itself");
+}
+
 #[tokio::test]
 async fn an_owner_that_is_sealed_fails_what_waits_and_says_so() {
     let bucket = Bucket::in_memory();
