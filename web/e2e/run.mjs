@@ -253,6 +253,50 @@ const tests = {
     return page;
   },
 
+  async 'says which functions changed beyond the noise'() {
+    const versions = `left.filter=${encodeURIComponent('version="2.3.1"')}&right.filter=${encodeURIComponent('version="2.4.0"')}`;
+    const page = await open(`${SHOP}&view=compare&${versions}`);
+    await drawn(page);
+    await page.getByRole('radio', { name: 'Changes' }).click();
+    await page.waitForURL(/pane=changes/);
+    const table = page.getByRole('table', { name: 'Functions that changed' });
+    if (await older(page, 'test of what changed', table)) return page;
+    assert.match(await page.locator('.verdict').innerText(), /of \d+ functions changed beyond the noise[\s\S]*regexp\.\(\*machine\)\.backtrack[\s\S]*at most 5 %/);
+    const rows = table.locator('.changes-row');
+    assert.match(await rows.first().innerText(), /backtrack[\s\S]*%[\s\S]*\+\d[\s\S]*<0.0001/);
+    const all = await rows.count();
+    await check(page, 'what changed');
+    // By keys to the second one, which the graph then shows; a reload shows the same.
+    await rows.first().getByRole('button').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/func=regexp%2Fsyntax\.Parse/);
+    assert.match(await page.locator('.crumbs').innerText(), /regexp\/syntax\.Parse/);
+    await page.reload();
+    await drawn(page);
+    assert.match(await page.locator('.changes-row.marked').innerText(), /syntax\.Parse[\s\S]*new/);
+    await page.getByLabel('Smallest change').selectOption({ label: '≥ 1 pp' });
+    await page.waitForURL(/least=1/);
+    await page.getByText(/by 1 percentage points or more beyond/).waitFor();
+    assert.ok((await rows.count()) < all);
+    // Two halves of the same program.
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes`);
+    await page.getByText('No function changed beyond the noise').waitFor();
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&from=now-30m&until=${encodeURIComponent('now-29m20s')}&${versions.replaceAll('version', 'pod').replace('2.3.1', 'checkout-7d9f-a').replace('2.4.0', 'checkout-84c2-a')}`);
+    await page.getByText('Too few profiles to tell').waitFor();
+    await page.getByText(/The baseline has \d profiles/).waitFor();
+    // A long test can be stopped.
+    await page.route('**/api/v1/compare', () => {});
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&sure=99`);
+    await page.getByText('Asking for the functions that changed').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByText('The query was stopped').waitFor();
+    await page.unroute('**/api/v1/compare');
+    await page.getByRole('button', { name: 'Run again' }).click();
+    await page.locator('.verdict').waitFor();
+    return page;
+  },
+
   async 'a link shows the same to somebody else'() {
     const page = await open(`${SHOP}&search=pq&orientation=flame&color=function&sort=total&from=now-30m`);
     await drawn(page);
@@ -592,14 +636,14 @@ const tests = {
   },
 
   async 'is usable at 360 px'() {
-    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=heatmap`, `${SHOP}&view=spans`, `${SHOP}&pane=sandwich`, `${SHOP}&pane=table`]) {
+    for (const query of [SHOP, `${SHOP}&view=compare`, `${SHOP}&view=compare&pane=changes`, `${SHOP}&view=heatmap`, `${SHOP}&view=spans`, `${SHOP}&pane=sandwich`, `${SHOP}&pane=table`]) {
       const page = await open(query, { viewport: { width: 360, height: 740 }, hasTouch: true });
       await page.locator('main[aria-busy=false] canvas').first().waitFor();
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 360, `${query} is ${wide} px wide`);
       // Nothing lies over the tools.
-      const head = await page.locator('.table-head, .exemplars').first().boundingBox();
-      assert.ok(head.height > 0 && (await page.locator('.table, .exemplars').first().boundingBox()).height > 150, `${query}: no room for the table`);
+      const head = await page.locator('.table-head, .changes-head, .exemplars, .verdict').first().boundingBox();
+      assert.ok(head.height > 0 && (await page.locator('.table, .change-scroll, .exemplars').first().boundingBox()).height > 150, `${query}: no room for the table`);
       assert.ok(head.y > 120, `${query}: the table is at ${head.y}`);
       await page.context().close();
     }
@@ -654,12 +698,12 @@ const tests = {
   },
 
   async 'axe finds nothing serious'() {
-    const queries = { explore: SHOP, grouped: `${SHOP}&group=version`, sandwich: `${SHOP}&pane=sandwich`, compare: `${SHOP}&view=compare`, heatmap: `${SHOP}&view=heatmap`, spans: `${SHOP}&view=spans`, files: 'view=files', search: `${SHOP}&search=json&pane=table` };
+    const queries = { explore: SHOP, grouped: `${SHOP}&group=version`, sandwich: `${SHOP}&pane=sandwich`, compare: `${SHOP}&view=compare`, changes: `${SHOP}&view=compare&pane=changes`, heatmap: `${SHOP}&view=heatmap`, spans: `${SHOP}&view=spans`, files: 'view=files', search: `${SHOP}&search=json&pane=table` };
     for (const colorScheme of ['light', 'dark']) {
       for (const [name, query] of Object.entries(queries)) {
         const page = await open(query, { colorScheme });
         await page.locator('main[aria-busy=false]').waitFor();
-        await page.locator('.table, .exemplars').first().waitFor();
+        await page.locator('.table, .verdict, .exemplars').first().waitFor();
         await check(page, `${name}, ${colorScheme}`);
         await page.context().close();
       }
@@ -707,9 +751,9 @@ const tests = {
 const functionNames = async (page) => [...(await page.locator('.table-row .name').allInnerTexts())].sort();
 
 /** Whether the server lacks what a test is about: then the test says so and ends. */
-async function older(page, what) {
+async function older(page, what, newer = page.locator('.legend.column li, .function-list li').first()) {
   const told = page.getByText('This server is older than its page');
-  await told.or(page.locator('.legend.column li, .function-list li').first()).first().waitFor();
+  await told.or(newer).first().waitFor();
   if (!(await told.isVisible())) return false;
   console.log(`skipped: the server has no ${what}`);
   return true;

@@ -3,7 +3,7 @@ import { pprofOf, stacktracesRequest, withTime } from '../src/data/proto';
 import { parseMatchers, selector, wantedAt, withMatcher } from '../src/data/selector';
 import { describeRange, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
 import { isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
-import { formatChange, formatShare, formatValue } from '../src/data/units';
+import { formatChance, formatChange, formatShare, formatValue } from '../src/data/units';
 import { DEFAULTS, format, parse } from '../src/data/url';
 
 const NOW = 1_800_000_000_000;
@@ -26,6 +26,7 @@ describe('units', () => {
   ])('%d %s is %s', (value, unit, wanted) => expect(formatValue(value, unit)).toBe(wanted));
   it('shares', () => {
     expect([formatShare(1, 3), formatShare(5, 100), formatShare(1, 1e9), formatShare(1, 0), formatShare(3, 3)]).toEqual(['33.3 %', '5.00 %', '<0.01 %', '0 %', '100 %']);
+    expect([formatChance(0.0123), formatChance(0.00034), formatChance(1e-9)]).toEqual(['0.012', '0.0003', '<0.0001']);
     expect([formatChange(1.239), formatChange(-12.34), formatChange(0.001)]).toEqual(['+1.24', '−12.3', '0']);
   });
 });
@@ -88,7 +89,7 @@ describe('links', () => {
   it('of the defaults are empty', () => expect(format(DEFAULTS)).toBe(''));
   it('read back to the same state', () => {
     const state = {
-      ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', part: '0.25-0.5', trace: 'ab', cell: '1800000000000.12', above: '2.x', below: '3.y', by: 'total' as const, top: 20, find: 'a b', file: 'x-1', against: 'y-2', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'change' as const,
+      ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', part: '0.25-0.5', trace: 'ab', cell: '1800000000000.12', above: '2.x', below: '3.y', by: 'total' as const, top: 20, pane: 'changes' as const, sure: 99.9, least: 0.5, find: 'a b', file: 'x-1', against: 'y-2', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'p' as const,
       left: { filter: 'v="1"', from: 'now-2h', until: 'now-1h' }, right: { filter: 'v="2"', from: '', until: '' },
     };
     expect(parse(format(state))).toEqual(state);

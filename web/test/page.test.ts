@@ -6,6 +6,8 @@ import { base64, detect, inflate, serviceOf } from '../src/data/upload';
 import { parseType } from '../src/data/types';
 import { exemplarsOf, findCell, nextCell } from '../src/ui/heat-grid';
 import { stack, table } from '../src/ui/time-chart';
+import { formatRelative, scaleOf, sortChanges } from '../src/ui/change-table';
+import { verdict } from '../src/views/changes';
 import { sideRange } from '../src/views/compare';
 import { nameOf } from '../src/views/files';
 import { bySize } from '../src/views/functions';
@@ -121,6 +123,43 @@ describe('a comparison', () => {
     expect(sideRange(none, 'right', whole, 0)).toEqual({ start: 51, end: 100 });
   });
   it('by labels is of the whole', () => expect(sideRange({ ...none, filter: 'a="1"' }, 'left', whole, 0)).toEqual(whole));
+});
+
+describe('what changed', () => {
+  const change = (name: string, before: number, after: number, p = 0.001) => ({ name, before, after, change: after - before, low: after - before - 0.005, high: after - before + 0.005, relative: before ? after / before - 1 : null, p });
+  const rows = [change('b', 0.1, 0.07), change('a', 0.2, 0.22, 0.04), change('new', 0, 0.01)];
+  const asked = { by: 'self' as const, confidence: 0.95, least: 0, limit: 9 };
+  const found = { asked, profiles: [240, 1200] as [number, number], tested: 40, changed: rows, changedCount: 3, unjudged: [], unjudgedCount: 0, leftOut: 0 };
+  it('is said in plain words', () => {
+    const { title, text } = verdict(found);
+    expect(title).toBe('3 of 40 functions changed beyond the noise');
+    expect(text).toBe('Most of all b, from 10.0 % to 7.00 %. Over 240 and 1\u202f200 profiles, the chance that any of them is a false alarm is at most 5 %.');
+    expect(verdict({ ...found, tested: 4, asked: { ...asked, confidence: 0.999 } }).text).toMatch(/at most 0.1 %. Where one function grows, all others/);
+    expect(verdict({ ...found, changed: [], changedCount: 0, asked: { ...asked, by: 'total', least: 0.005 } })).toEqual({
+      title: 'No function changed by 0.5 percentage points or more beyond the noise',
+      text: 'Over 240 and 1\u202f200 profiles, the shares of 40 functions differ no more than chance explains, or by less. More profiles show smaller changes.',
+    });
+  });
+  it('cannot be told of too few profiles, and says why', () => {
+    const few = { ...found, profiles: [2, 240] as [number, number], tested: 0, changed: [], changedCount: 0, unjudgedCount: 9, unjudged: [{ name: 'a', before: 0, after: 1, reason: 'the baseline has 2 profiles, 5 are the fewest' }] };
+    expect(verdict(few)).toMatchObject({ title: 'Too few profiles to tell', text: expect.stringMatching(/^The baseline has 2 profiles, 5 are the fewest\. Choose longer ranges/) });
+    expect(verdict({ ...few, unjudged: [], unjudgedCount: 0 }).title).toBe('No functions here');
+  });
+  it.each([
+    ['change', false, 'b a new'],
+    ['change', true, 'b new a'],
+    ['name', true, 'a b new'],
+    ['left', false, 'a b new'],
+    ['p', true, 'b new a'],
+  ] as const)('is sorted by %s, ascending %s', (key, ascending, wanted) => expect(sortChanges(rows, key, ascending).map((row) => row.name).join(' ')).toBe(wanted));
+  it('has one scale with zero on it', () => {
+    const { x, ticks } = scaleOf(rows);
+    expect(ticks.map((tick) => Math.round(tick * 1000))).toEqual([-20, 0, 20]);
+    expect(x(-0.035)).toBeGreaterThan(0);
+    expect(x(0.025)).toBeLessThan(100);
+    expect(scaleOf([]).ticks).toContain(0);
+  });
+  it.each([[null, 'new'], [1.17, '+117 %'], [-0.085, '−8.5 %'], [11, '×12'], [-1, '−100 %']])('%s is %s', (relative, wanted) => expect(formatRelative(relative)).toBe(wanted));
 });
 
 describe('first steps', () => {

@@ -73,13 +73,7 @@ async function bytesOf(response: Response, progress?: (bytes: number) => void): 
 }
 
 async function rpc<T>(method: string, body: unknown, call: Call): Promise<T> {
-  const response = await fetch(`/${method}`, {
-    method: 'POST',
-    headers: headers(call.tenant, 'application/json'),
-    body: JSON.stringify(body),
-    signal: call.signal,
-  });
-  return json<T>(response, call);
+  return post<T>(`/${method}`, body, call);
 }
 
 function querier<T>(method: string, body: unknown, call: Call): Promise<T> {
@@ -89,6 +83,12 @@ function querier<T>(method: string, body: unknown, call: Call): Promise<T> {
 /** A plain GET. */
 async function get<T>(path: string, parameters: Record<string, string>, call: Call): Promise<T> {
   const response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { headers: headers(call.tenant), signal: call.signal });
+  return json<T>(response, call);
+}
+
+/** A plain POST of JSON. */
+async function post<T>(path: string, body: unknown, call: Call): Promise<T> {
+  const response = await fetch(path, { method: 'POST', headers: headers(call.tenant, 'application/json'), body: JSON.stringify(body), signal: call.signal });
   return json<T>(response, call);
 }
 
@@ -441,5 +441,91 @@ function functionOf({ name = '', services = [] }: NonNullable<WireIndex['functio
       self: each.self?.at(-1) ?? null,
       total: each.total?.at(-1) ?? null,
     })),
+  };
+}
+
+/** A function whose share of the whole changed; shares are 0 to 1. */
+export interface FunctionChange {
+  name: string;
+  before: number;
+  after: number;
+  change: number;
+  /** Where the change lies for sure: an interval of this function alone. */
+  low: number;
+  high: number;
+  /** The change as a part of the share before; null for a new function. */
+  relative: number | null;
+  /** How likely so large a change is by chance, corrected for the number of functions. */
+  p: number;
+}
+
+export interface UnjudgedFunction {
+  name: string;
+  before: number;
+  after: number;
+  reason: string;
+}
+
+/** Which functions changed, the largest change first, and what that rests on. */
+export interface Comparison {
+  asked: CompareOptions;
+  /** Profiles of the baseline and of the comparison. */
+  profiles: [number, number];
+  tested: number;
+  changed: FunctionChange[];
+  changedCount: number;
+  unjudged: UnjudgedFunction[];
+  unjudgedCount: number;
+  leftOut: number;
+}
+
+export interface CompareOptions {
+  by: FunctionsBy;
+  /** 0 to 1: one minus the chance of any false alarm. */
+  confidence: number;
+  /** The smallest change told, as a part of the whole. */
+  least: number;
+  limit: number;
+}
+
+interface WireChange {
+  function?: string;
+  baseline?: number;
+  candidate?: number;
+  change?: number;
+  change_low?: number;
+  change_high?: number;
+  relative?: number | null;
+  p_adjusted?: number;
+  reason?: string;
+}
+
+interface WireComparison {
+  baseline?: { profiles?: number };
+  candidate?: { profiles?: number };
+  tested?: number;
+  changed?: WireChange[];
+  changed_count?: number;
+  unjudged?: WireChange[];
+  unjudged_count?: number;
+  left_out?: number;
+}
+
+/** Tests which functions changed between two sets of profiles of one type. */
+export async function compareFunctions(left: Query, right: Query, asked: CompareOptions, call: Call): Promise<Comparison> {
+  const { by, confidence, least, limit } = asked;
+  const side = ({ selector, start, end }: Query) => ({ query: selector, from: String(start), until: String(end) });
+  const body = { profile_type: left.type, baseline: side(left), candidate: side(right), by, confidence, min_change: least, limit };
+  const answer = await post<WireComparison>('/api/v1/compare', body, call);
+  const common = ({ function: name = '', baseline: before = 0, candidate: after = 0 }: WireChange) => ({ name, before, after });
+  return {
+    asked,
+    profiles: [answer.baseline?.profiles ?? 0, answer.candidate?.profiles ?? 0],
+    tested: answer.tested ?? 0,
+    changed: (answer.changed ?? []).map((each) => ({ ...common(each), change: each.change ?? 0, low: each.change_low ?? 0, high: each.change_high ?? 0, relative: each.relative ?? null, p: each.p_adjusted ?? 1 })),
+    changedCount: answer.changed_count ?? 0,
+    unjudged: (answer.unjudged ?? []).map((each) => ({ ...common(each), reason: each.reason ?? '' })),
+    unjudgedCount: answer.unjudged_count ?? 0,
+    leftOut: answer.left_out ?? 0,
   };
 }

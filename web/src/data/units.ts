@@ -75,6 +75,11 @@ export function formatChange(points: number): string {
   return `${points > 0 ? '+' : '−'}${Math.abs(points).toFixed(Math.abs(points) < 10 ? 2 : 1)}`;
 }
 
+/** A probability: `0.031`, `<0.0001`. */
+export function formatChance(p: number): string {
+  return p < 0.0001 ? '<0.0001' : p.toFixed(p < 0.001 ? 4 : 3);
+}
+
 export function formatCount(value: number): string {
   return value.toLocaleString('en-US').replaceAll(',', '\u202f');
 }

@@ -4,7 +4,7 @@ import type { SortKey } from '../flame/functions';
 import type { Orientation } from '../flame/layout';
 
 export type View = 'explore' | 'compare' | 'heatmap' | 'spans' | 'functions' | 'files';
-export type Pane = 'both' | 'flame' | 'table' | 'sandwich' | 'trend';
+export type Pane = 'both' | 'flame' | 'table' | 'sandwich' | 'trend' | 'changes';
 
 /** A side of a comparison; empty fields are those of the main query. */
 export interface Side {
@@ -35,7 +35,7 @@ export interface State {
   func: string;
   above: string;
   below: string;
-  sort: SortKey;
+  sort: SortKey | 'p';
   ascending: boolean;
   nodes: number;
   /** A single profile; spans, or a trace, with commas. */
@@ -44,10 +44,13 @@ export interface State {
   trace: string;
   /** A cell of a heatmap: the time of its column and its row. */
   cell: string;
-  /** Functions over time: whose value, how drawn, how many. */
+  /** Functions over time, and those that changed: whose value; how drawn, how many. */
   by: 'self' | 'total';
   shape: 'area' | 'lines';
   top: number;
+  /** What changed: how sure, in percent, and the smallest change that is told, in percentage points. */
+  sure: number;
+  least: number;
   /** The function that is looked for in all services. */
   find: string;
   /** An uploaded file, what it is compared with, and the type of values. */
@@ -90,6 +93,8 @@ export const DEFAULTS: State = {
   by: 'self',
   shape: 'area',
   top: 10,
+  sure: 95,
+  least: 0,
   find: '',
   file: '',
   against: '',
@@ -101,19 +106,21 @@ export const DEFAULTS: State = {
 
 const CHOICES: Partial<Record<keyof State, readonly string[]>> = {
   view: ['explore', 'compare', 'heatmap', 'spans', 'functions', 'files'],
-  pane: ['both', 'flame', 'table', 'sandwich', 'trend'],
+  pane: ['both', 'flame', 'table', 'sandwich', 'trend', 'changes'],
   orientation: ['icicle', 'flame'],
   color: ['package', 'function'],
-  sort: ['name', 'self', 'total', 'left', 'right', 'change'],
+  sort: ['name', 'self', 'total', 'left', 'right', 'change', 'p'],
   by: ['self', 'total'],
   shape: ['area', 'lines'],
   side: ['diff', 'both'],
 };
 
-/** Nodes that may be asked for, and functions over time. */
+/** Nodes that may be asked for, functions over time, how sure a change must be and how large. */
 export const NODES = [2048, 8192, 16384, 65536, 200000];
 export const TOPS = [5, 10, 20, 40];
-const NUMBERS: Partial<Record<keyof State, readonly number[]>> = { nodes: NODES, top: TOPS };
+export const SURE = [90, 95, 99, 99.9];
+export const LEAST = [0, 0.1, 0.5, 1, 5];
+const NUMBERS: Partial<Record<keyof State, readonly number[]>> = { nodes: NODES, top: TOPS, sure: SURE, least: LEAST };
 
 /** What is said about the data of one service: gone when another one is chosen. */
 export const OF_SERVICE: Partial<State> = { type: '', filter: '', group: '', focus: '', func: '', profile: '', span: '', trace: '', cell: '' };

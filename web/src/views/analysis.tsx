@@ -4,7 +4,7 @@ import { useCallback, useDeferredValue, useMemo, useRef, type ReactNode } from '
 import { save } from '../data/share';
 import { usePage } from '../data/state';
 import { formatCount, formatShare, formatValue } from '../data/units';
-import { NODES, type Pane } from '../data/url';
+import { NODES, type Pane, type State } from '../data/url';
 import { callees, callers, collapseRecursion, hasRecursion } from '../flame/build';
 import type { Theme } from '../flame/color';
 import { folded } from '../flame/folded';
@@ -37,6 +37,8 @@ interface Props {
   onCallSite?: (path: string[]) => void;
   /** The pane of functions over time; `open` shows a function in the graph. */
   trend?: (open: (name: string) => void) => ReactNode;
+  /** The functions that changed, beside the graph; `open` as for `trend`. */
+  changes?: (open: (name: string) => void) => ReactNode;
 }
 
 const PANES: { value: Pane; text: string; title: string }[] = [
@@ -46,7 +48,10 @@ const PANES: { value: Pane; text: string; title: string }[] = [
   { value: 'sandwich', text: 'Sandwich', title: 'Callers and callees of one function' },
 ];
 
-export function Analysis({ tree: whole, unit, theme, title, name, stale, second = false, pprof, onCallSite, trend }: Props) {
+const TREND = { value: 'trend' as Pane, text: 'Trend', title: 'Top functions over time' };
+const CHANGES = { value: 'changes' as Pane, text: 'Changes', title: 'Which functions changed beyond the noise' };
+
+export function Analysis({ tree: whole, unit, theme, title, name, stale, second = false, pprof, onCallSite, trend, changes }: Props) {
   const { state, update, notify } = usePage();
   const recursive = useMemo(() => hasRecursion(whole), [whole]);
   const tree = useMemo(() => (state.collapse && recursive ? collapseRecursion(whole) : whole), [whole, state.collapse, recursive]);
@@ -58,12 +63,12 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
   const setZoom = useCallback((node: number) => update({ focus: node > 0 ? nodeKey(tree, node) : '' }), [tree, update]);
   const sandwich = useCallback((name: string) => update({ pane: 'sandwich', func: name }), [update]);
   const setPart = useCallback((part: string) => update({ part }, 'replace'), [update]);
-  const openFunction = (label: string) => {
+  const focusOn = (label: string): Partial<State> => {
     const node = heaviestNode(tree, label);
     if (node < 0) notify('It is too small for this graph: ask for more nodes (Display)');
-    update({ pane: 'both', func: label, search: '', focus: node > 0 ? nodeKey(tree, node) : '' });
+    return { func: label, focus: node > 0 ? nodeKey(tree, node) : '' };
   };
-  const panes = trend ? [...PANES, { value: 'trend' as Pane, text: 'Trend', title: 'Top functions over time' }] : PANES;
+  const panes = [...PANES, ...(trend ? [TREND] : []), ...(changes ? [CHANGES] : [])];
   const pane = panes.some((each) => each.value === state.pane) ? state.pane : 'both';
 
   const exports: ExportItem[] = [
@@ -85,7 +90,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
       tree={tree}
       unit={unit}
       search={query}
-      sort={state.sort}
+      sort={state.sort === 'p' ? 'change' : state.sort}
       ascending={state.ascending}
       setSort={(sort, ascending) => update({ sort, ascending }, 'replace')}
       marked={marked}
@@ -133,12 +138,12 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
         )}
       </div>
       {pane === 'trend' ? (
-        trend?.(openFunction)
+        trend?.((label) => update({ ...focusOn(label), pane: 'both', search: '' }))
       ) : (
         <>
           <Crumbs tree={tree} node={zoom} isPart={state.part !== ''} unit={unit} setZoom={setZoom} />
           <div className={`panes show-${pane}`}>
-            {pane !== 'flame' && <div className="pane">{table}</div>}
+            {pane !== 'flame' && <div className="pane">{pane === 'changes' ? changes?.((label) => update(focusOn(label))) : table}</div>}
             {pane === 'sandwich' ? (
               <Sandwich {...common} func={state.func} />
             ) : (

@@ -18,6 +18,7 @@ import { Segmented } from '../ui/segmented';
 import { TimeChart, type Line } from '../ui/time-chart';
 import { TimePicker } from '../ui/time-picker';
 import { Analysis, DiffLegend } from './analysis';
+import { Changes } from './changes';
 import { GraphState, mean, savePprof } from './explore';
 
 type Which = 'left' | 'right';
@@ -42,7 +43,8 @@ export function Compare({ theme }: { theme: Theme }) {
   };
   const left = query('left');
   const right = query('right');
-  const key = (each: Query) => [state.tenant, each.type, each.selector, each.start, each.end, state.nodes].join('|');
+  const asked = (each: Query) => [state.tenant, each.type, each.selector, each.start, each.end].join('|');
+  const key = (each: Query) => `${asked(each)}|${state.nodes}`;
   const ready = state.type !== '';
   const both = useQuery('the comparison', ready && state.side === 'diff' ? `diff|${key(left)}|${key(right)}` : null, (signal, progress) => diff(left, right, state.nodes, { tenant: state.tenant, signal, progress }));
   const { unit } = parseType(state.type);
@@ -74,7 +76,7 @@ export function Compare({ theme }: { theme: Theme }) {
       </div>
       {state.side === 'diff' ? (
         <GraphState query={both}>
-          {both.data && (isEmpty(both.data) ? <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice> : <Analysis tree={both.data} unit={unit} theme={theme} title={`${state.service} · ${typeLabel(state.type)} · diff`} name={fileName(state.service, typeLabel(state.type), 'diff')} stale={both.stale} />)}
+          {both.data && (isEmpty(both.data) ? <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice> : <Analysis tree={both.data} unit={unit} theme={theme} title={`${state.service} · ${typeLabel(state.type)} · diff`} name={fileName(state.service, typeLabel(state.type), 'diff')} stale={both.stale} changes={(open) => <Changes left={left} right={right} base={`${asked(left)}|${asked(right)}`} open={open} />} />)}
         </GraphState>
       ) : (
         <div className="twins">
