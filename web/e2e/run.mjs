@@ -16,6 +16,7 @@ const frontOf = (url) => (process.argv.includes('--dist') ? front(url) : url);
 const base = await frontOf(server);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
+const MEMORY = 'memory:alloc_space:bytes:space:bytes';
 const SHOP = `service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(CPU)}`;
 const SERVICES = 10_000;
 const SCRIPT_BYTES_MAX = 150 * 1024;
@@ -250,6 +251,49 @@ const tests = {
     await page.getByRole('radio', { name: 'Side by side' }).click();
     await page.waitForURL(/side=both/);
     await page.locator('.twin canvas').nth(1).waitFor();
+    return page;
+  },
+
+  async 'compares two services, and types of one unit'() {
+    const page = await open(`${SHOP}&view=compare`);
+    await drawn(page);
+    const side = page.getByRole('region', { name: 'Comparison' });
+    await side.getByRole('button', { name: /^Service/ }).click();
+    await page.keyboard.type('shop catalog');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/right\.service=shop%2Fcatalog/);
+    await drawn(page);
+    // Only the one that is not common stands in the address; both are looked at for the whole of the range.
+    assert.equal(state(page).get('left.service'), null);
+    const pricing = page.locator('.table-row').filter({ hasText: 'regexp.(*machine).backtrack' });
+    assert.match(await pricing.innerText(), /−\d/);
+    const other = await open(page.url().split('?')[1]);
+    await drawn(other);
+    assert.equal(await other.locator('.table-row').first().innerText(), await page.locator('.table-row').first().innerText());
+    await other.context().close();
+    await page.getByRole('button', { name: 'Swap' }).click();
+    await page.waitForURL(/left\.service=shop%2Fcatalog/);
+    await drawn(page);
+    assert.match(await pricing.innerText(), /\+\d/);
+    await page.getByRole('radio', { name: 'Changes' }).click();
+    await page.locator('.verdict').getByText(/functions changed beyond the noise/).waitFor();
+    // Its file is called by both.
+    assert.equal((await download(page, /^PNG/)).name, 'shop-catalog-cpu-shop-checkout-cpu.png');
+    // Types: those of the other side's unit are offered, and those of another one have no diff.
+    await page.goto(`${base}/?service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(MEMORY)}&view=compare`);
+    await drawn(page);
+    await side.getByRole('button', { name: /^Type/ }).click();
+    assert.deepEqual((await page.getByRole('option').allInnerTexts()).map((text) => text.split('\n')[0]), ['Memory allocated', 'Memory in use']);
+    await page.getByRole('option', { name: 'Memory in use' }).click();
+    await page.waitForURL(/right\.type=memory%3Ainuse_space/);
+    await drawn(page);
+    await page.getByRole('radio', { name: 'Changes' }).click();
+    await page.getByText('The sides have different types').waitFor();
+    await page.goto(`${base}/?${SHOP}&view=compare&right.type=${encodeURIComponent(MEMORY)}`);
+    await page.getByText('CPU is measured in nanoseconds, Memory allocated in bytes').waitFor();
+    // A service without the common type says so.
+    await page.goto(`${base}/?service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(MEMORY)}&view=compare&left.service=${encodeURIComponent('edge/auth')}`);
+    await page.getByText('edge/auth has no Memory allocated profiles here').waitFor();
     return page;
   },
 

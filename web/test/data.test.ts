@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { pprofOf, stacktracesRequest, withTime } from '../src/data/proto';
 import { parseMatchers, selector, wantedAt, withMatcher } from '../src/data/selector';
 import { describeRange, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
-import { isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
+import { closestType, isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
 import { formatChance, formatChange, formatShare, formatValue } from '../src/data/units';
 import { DEFAULTS, format, parse } from '../src/data/url';
 
@@ -90,11 +90,12 @@ describe('links', () => {
   it('read back to the same state', () => {
     const state = {
       ...DEFAULTS, view: 'compare' as const, tenant: 'a|b', service: 'shop & co', part: '0.25-0.5', trace: 'ab', cell: '1800000000000.12', above: '2.x', below: '3.y', by: 'total' as const, top: 20, pane: 'changes' as const, sure: 99.9, least: 0.5, find: 'a b', file: 'x-1', against: 'y-2', filter: 'a="x", b=~"y+"', collapse: true, nodes: 65536, sort: 'p' as const,
-      left: { filter: 'v="1"', from: 'now-2h', until: 'now-1h' }, right: { filter: 'v="2"', from: '', until: '' },
+      left: { service: 'cart', type: 'a:b:c:d:e', filter: 'v="1"', from: 'now-2h', until: 'now-1h' }, right: { service: '', type: '', filter: 'v="2"', from: '', until: '' },
     };
     expect(parse(format(state))).toEqual(state);
   });
   it('of spans in the heatmap lead to their view', () => expect(parse('?view=heatmap&heat=spans').view).toBe('spans'));
+  it('of before the sides had services have them in common', () => expect(parse('?view=compare&service=shop&left.filter=a&right.from=now-1h')).toMatchObject({ left: { service: '', type: '', filter: 'a' }, right: { service: '', from: 'now-1h' } }));
   it('hold no token', () => expect(Object.keys(DEFAULTS)).not.toContain('token'));
   it('drop what they do not know', () => expect(parse('?view=evil&nodes=7&sort=x&foo=1')).toEqual(DEFAULTS));
 });
@@ -105,6 +106,12 @@ describe('types', () => {
     expect(typeLabel('otel:off_cpu:nanoseconds::')).toBe('otel off cpu');
   });
   it('start with CPU', () => expect(preferredType(['memory:x:y:z:', 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'])).toMatch(/^process_cpu/));
+  it.each([
+    [['memory:a:bytes:b:c', 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'], 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'],
+    [['block:delay:nanoseconds:b:c', 'process_cpu:cpu:nanoseconds::'], 'process_cpu:cpu:nanoseconds::'],
+    [['ebpf:cpu:nanoseconds::', 'ebpf:cpu:count::'], 'ebpf:cpu:nanoseconds::'],
+    [['block:delay:nanoseconds:b:c', 'process_cpu:cpu:count::'], ''],
+  ])('of %j CPU is %s', (ids, wanted) => expect(closestType(ids, 'process_cpu:cpu:nanoseconds:cpu:nanoseconds')).toBe(wanted));
   it('become rates where they add up', () => {
     expect(seriesValue(parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds'), 30e9, 15)).toEqual({ value: 2, unit: 'cores' });
     expect(seriesValue(parseType('block:delay:nanoseconds:contentions:count'), 3e9, 15)).toEqual({ value: 0.2, unit: 's/s' });

@@ -1,18 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { filterNames } from '../src/data/filter';
 import { fileName } from '../src/data/share';
+import { impliedBy } from '../src/data/state';
 import { tenantProblem } from '../src/data/auth';
 import { base64, detect, inflate, serviceOf } from '../src/data/upload';
-import { parseType } from '../src/data/types';
+import { parseType, seriesValues } from '../src/data/types';
+import { spacing } from '../src/data/time';
+import { DEFAULTS } from '../src/data/url';
 import { exemplarsOf, findCell, nextCell } from '../src/ui/heat-grid';
-import { stack, table } from '../src/ui/time-chart';
+import { lonely, stack, table } from '../src/ui/time-chart';
 import { formatRelative, scaleOf, sortChanges } from '../src/ui/change-table';
 import { verdict } from '../src/views/changes';
-import { sideRange } from '../src/views/compare';
+import { sideRange, swapped, titleOf } from '../src/views/compare';
 import { nameOf } from '../src/views/files';
 import { bySize } from '../src/views/functions';
 import { distinct, idsIn } from '../src/views/spans';
-import { linesOf } from '../src/views/trend';
+import { linesOf, regular } from '../src/views/trend';
 import { commands } from '../src/views/welcome';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -55,14 +58,26 @@ describe('names', () => {
 
 describe('series', () => {
   it('share one grid, with holes where a line has no point', () => {
-    const lines = [{ label: 'a', times: [1000, 3000], values: [1, 3] }, { label: 'b', times: [2000], values: [2] }];
-    expect(table(lines, { start: 1000, end: 3000 }, 1)).toEqual([[1, 2, 3], [1, null, 3], [null, 2, null]]);
+    const lines = [{ label: 'a', times: [1000, 2000, 5000], values: [1, 2, 5] }, { label: 'b', times: [2000], values: [2] }];
+    expect(table(lines, { start: 1000, end: 5000 }, 1)).toEqual([[1, 2, 3, 4, 5], [1, 2, null, null, 5], [null, 2, null, null, null]]);
+  });
+  it('are joined where points are as far apart as they are as a rule', () => {
+    const [, column] = table([{ label: 'a', times: [0, 60_000, 120_000, 300_000], values: [1, 2, 3, 4] }], { start: 0, end: 300_000 }, 30);
+    expect(Array.from(column, (value) => (value === undefined ? '-' : value))).toEqual([1, '-', 2, '-', 3, null, null, null, null, null, 4]);
+    expect([spacing([0, 60_000, 120_000, 300_000], 30), spacing([0], 30), spacing([0, 30_000, 60_000, 240_000], 30)]).toEqual([60, 30, 30]);
+  });
+  it('show points that no line leads to', () => {
+    expect(lonely([1, undefined, 2, null, 3, null, undefined, 4])).toEqual([4, 7]);
+    expect(lonely([])).toEqual([]);
   });
   it('keep points that lie off the range', () => {
     expect(table([{ label: 'a', times: [3500, 5500], values: [1, 2] }], { start: 1000, end: 6000 }, 2)).toEqual([[1.5, 3.5, 5.5], [null, 1, 2]]);
   });
   it('lie on each other in a stack', () => {
     expect(stack([[1, 2], [1, null], [2, 3]])).toEqual([[1, 2], [1, 0], [3, 3]]);
+  });
+  it('count each value for the time to the next one', () => {
+    expect(seriesValues(parseType('process_cpu:cpu:nanoseconds:cpu:nanoseconds'), [0, 60_000], [30e9, 60e9], 15)).toEqual([0.5, 1]);
   });
 });
 
@@ -102,6 +117,11 @@ describe('functions over time', () => {
     expect(linesOf(found, cpu, 'light', false).length).toBe(2);
     expect(linesOf({ ...found, functions: [] }, cpu, 'light', true)).toEqual([]);
   });
+  it('are no comb where profiles are sparse', () => {
+    const sparse = { step: 15, times: [0, 15e3, 30e3, 45e3, 60e3], totals: [6, 0, 0, 0, 12], functions: [{ name: 'f', values: [3, 0, 0, 0, 0] }], found: 1 };
+    expect(regular(sparse)).toEqual({ ...sparse, step: 60, times: [0, 60e3], totals: [6, 12], functions: [{ name: 'f', values: [3, 0] }] });
+    expect(regular(found)).toBe(found);
+  });
 });
 
 describe('services of a function', () => {
@@ -117,12 +137,32 @@ describe('tenants', () => {
 
 describe('a comparison', () => {
   const whole = { start: 0, end: 100 };
-  const none = { filter: '', from: '', until: '' };
+  const none = { service: '', type: '', filter: '', from: '', until: '' };
+  const same = { left: none, right: none };
   it('is of the first and the second half', () => {
-    expect(sideRange(none, 'left', whole, 0)).toEqual({ start: 0, end: 50 });
-    expect(sideRange(none, 'right', whole, 0)).toEqual({ start: 51, end: 100 });
+    expect(sideRange(same, 'left', whole, 0)).toEqual({ start: 0, end: 50 });
+    expect(sideRange(same, 'right', whole, 0)).toEqual({ start: 51, end: 100 });
   });
-  it('by labels is of the whole', () => expect(sideRange({ ...none, filter: 'a="1"' }, 'left', whole, 0)).toEqual(whole));
+  it.each([{ filter: 'a="1"' }, { service: 'cart' }, { type: 'x:y:z:a:b' }])('by %j is of the whole, on both sides', (own) => {
+    expect(sideRange({ left: none, right: { ...none, ...own } }, 'left', whole, 0)).toEqual(whole);
+    expect(sideRange({ left: none, right: { ...none, ...own } }, 'right', whole, 0)).toEqual(whole);
+  });
+  it('goes the other way round', () => {
+    const cart = { ...none, service: 'cart' };
+    expect(swapped({ left: none, right: cart }, whole, 0)).toEqual({ left: cart, right: none });
+    expect(swapped(same, whole, 0)).toEqual({ left: { ...none, from: '51', until: '100' }, right: { ...none, from: '0', until: '50' } });
+  });
+  it('is called by what it compares', () => {
+    const shop = { service: 'shop', type: 'process_cpu:cpu:nanoseconds:cpu:nanoseconds' };
+    expect(titleOf(shop, shop)).toBe('shop · CPU · diff');
+    expect(titleOf(shop, { service: 'cart', type: 'wall:wall:nanoseconds:wall:nanoseconds' })).toBe('shop · CPU → cart · Wall clock');
+  });
+  it('forgets the types of its sides with the common one, and only then', () => {
+    const before = { ...DEFAULTS, type: 'a:b:c:d:e', left: { ...none, service: 'cart', type: 'f:b:c:d:e' } };
+    expect(impliedBy({ type: 'memory:x:bytes:y:bytes' }, before)).toMatchObject({ left: { service: 'cart', type: '' } });
+    expect(impliedBy({ type: 'a:b:c:d:e' }, before)).not.toHaveProperty('left');
+    expect(impliedBy({ type: 'a:b:c:d:e' }, { ...before, type: '' })).not.toHaveProperty('left');
+  });
 });
 
 describe('what changed', () => {

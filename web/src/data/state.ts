@@ -14,9 +14,18 @@ export interface Page {
   notify: (message: string) => void;
 }
 
-/** What goes when something else changes: what was zoomed to by hand is a part of what is focused, a sandwich's blocks are of its function. */
-function impliedBy(patch: Partial<State>): Partial<State> {
-  return { ...('focus' in patch ? { part: '' } : {}), ...('func' in patch ? { above: '', below: '' } : {}), ...('view' in patch || 'type' in patch || 'filter' in patch ? { cell: '' } : {}) };
+/**
+ * What goes when something else changes: what was zoomed to by hand is a part of what is focused, a sandwich's blocks are of its function, the
+ * types of a comparison's sides have the unit of the main one.
+ */
+export function impliedBy(patch: Partial<State>, before: State): Partial<State> {
+  const otherType = patch.type !== undefined && before.type !== '' && patch.type !== before.type;
+  return {
+    ...('focus' in patch ? { part: '' } : {}),
+    ...('func' in patch ? { above: '', below: '' } : {}),
+    ...('view' in patch || 'type' in patch || 'filter' in patch ? { cell: '' } : {}),
+    ...(otherType ? { left: { ...before.left, type: '' }, right: { ...before.right, type: '' } } : {}),
+  };
 }
 
 export function useUrlState(): [State, Update] {
@@ -29,7 +38,8 @@ export function useUrlState(): [State, Update] {
   const update = useCallback<Update>((patch, how = 'push') => {
     setState(() => {
       // The address is the truth: two changes in one event both count.
-      const next = { ...parse(location.search), ...impliedBy(patch), ...patch };
+      const before = parse(location.search);
+      const next = { ...before, ...impliedBy(patch, before), ...patch };
       const link = `${location.pathname}${format(next)}`;
       if (link !== location.pathname + location.search) history[how === 'push' ? 'pushState' : 'replaceState'](null, '', link);
       return next;

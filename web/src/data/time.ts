@@ -87,6 +87,13 @@ export function step({ start, end }: Instants, points: number, least = 15): numb
   return STEPS.find((each) => each >= wanted) ?? STEPS[STEPS.length - 1];
 }
 
+/** Seconds between the points of a series as a rule; it may be sparser than its step, as a profile a minute in steps of 15 s is. */
+export function spacing(times: readonly number[], step: number): number {
+  const apart = times.slice(1).map((time, i) => (time - times[i]) / 1000);
+  const median = apart.sort((a, b) => a - b)[(apart.length - 1) >> 1] ?? step;
+  return Math.max(step, median);
+}
+
 /** Twice as wide or half, around the middle; never into the future. */
 export function zoomRange({ start, end }: Instants, factor: number, now: number): Range {
   const middle = (start + end) / 2;

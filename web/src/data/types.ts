@@ -1,5 +1,7 @@
 // Profile types: `process_cpu:cpu:nanoseconds:cpu:nanoseconds` as people say it, and what its values mean over time.
 
+import { spacing } from './time';
+
 export interface ProfileType {
   id: string;
   name: string;
@@ -41,6 +43,13 @@ export function preferredType(ids: string[]): string {
   return ids.find((id) => id.startsWith('process_cpu:cpu:')) ?? ids.find((id) => id.includes('cpu')) ?? ids[0] ?? '';
 }
 
+/** Of the types that a service has, the one that says the same as `wanted`: itself, or what another profiler calls so; '' if none does. */
+export function closestType(ids: readonly string[], wanted: string): string {
+  const { name, sampleType, unit } = parseType(wanted);
+  const alike = ids.filter((id) => parseType(id).unit === unit);
+  return ids.find((id) => id === wanted) ?? alike.find((id) => id.startsWith(`${name}:${sampleType}:`)) ?? alike.find((id) => parseType(id).sampleType === sampleType) ?? '';
+}
+
 /** Types that are a state rather than something that adds up. */
 export function isGauge(type: ProfileType): boolean {
   return /^(inuse_|goroutine|live)/.test(type.sampleType);
@@ -55,4 +64,10 @@ export function seriesValue(type: ProfileType, value: number, step: number): { v
   const second = SECOND[type.unit];
   if (second) return { value: value / second / step, unit: /cpu/.test(type.sampleType) ? 'cores' : 's/s' };
   return { value: value / step, unit: type.unit === 'bytes' ? 'bytes/s' : `${type.unit === 'count' ? '' : type.unit}/s` };
+}
+
+/** Values of a series over time; each counts for the time to the next one. */
+export function seriesValues(type: ProfileType, times: readonly number[], values: readonly number[], step: number): number[] {
+  const every = spacing(times, step);
+  return values.map((value) => seriesValue(type, value, every).value);
 }

@@ -8,6 +8,8 @@ export type Pane = 'both' | 'flame' | 'table' | 'sandwich' | 'trend' | 'changes'
 
 /** A side of a comparison; empty fields are those of the main query. */
 export interface Side {
+  service: string;
+  type: string;
   filter: string;
   from: string;
   until: string;
@@ -62,7 +64,8 @@ export interface State {
   right: Side;
 }
 
-const SIDE: Side = { filter: '', from: '', until: '' };
+const SIDE: Side = { service: '', type: '', filter: '', from: '', until: '' };
+const FIELDS = Object.keys(SIDE) as (keyof Side)[];
 
 export const DEFAULTS: State = {
   view: 'explore',
@@ -131,7 +134,7 @@ export function parse(query: string): State {
   const target = state as unknown as Record<string, unknown>;
   for (const [key, fallback] of Object.entries(DEFAULTS) as [keyof State, unknown][]) {
     if (key === 'left' || key === 'right') {
-      for (const field of ['filter', 'from', 'until'] as const) state[key][field] = params.get(`${key}.${field}`) ?? '';
+      for (const field of FIELDS) state[key][field] = params.get(`${key}.${field}`) ?? '';
       continue;
     }
     const text = params.get(key);
@@ -152,7 +155,7 @@ export function format(state: State): string {
   for (const [key, fallback] of Object.entries(DEFAULTS) as [keyof State, unknown][]) {
     const value = state[key];
     if (key === 'left' || key === 'right') {
-      for (const field of ['filter', 'from', 'until'] as const) if (state[key][field]) params.set(`${key}.${field}`, state[key][field]);
+      for (const field of FIELDS) if (state[key][field]) params.set(`${key}.${field}`, state[key][field]);
     } else if (value !== fallback) params.set(key, typeof value === 'boolean' ? (value ? '1' : '0') : String(value));
   }
   const text = params.toString();

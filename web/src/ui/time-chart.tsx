@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Instants } from '../data/time';
-import { localTime } from '../data/time';
+import { localTime, spacing } from '../data/time';
 import { formatAxis, formatValue } from '../data/units';
 import type { Theme } from '../flame/color';
 import { oklch } from '../flame/color';
@@ -40,6 +40,8 @@ const TIP_ROWS = 8;
 const DIM = 0.18;
 /** A line of fewer points would hardly be seen. */
 const FEW = 4;
+/** Points that are further apart than so many times what is the rule have a hole between them. */
+const HOLE = 2.5;
 /** Steps of an axis of bytes. */
 const POWERS_OF_TWO = Array.from({ length: 51 }, (_, i) => 2 ** i);
 
@@ -48,7 +50,10 @@ export function lineColor(index: number, count: number, theme: Theme): string {
   return oklch(theme === 'light' ? 0.6 : 0.74, 0.13, 45 + index * 137.5);
 }
 
-/** Lines on one grid of times; null where a line has no point. The grid is that of the points, whose first need not be the range's start. */
+/**
+ * Lines on one grid of times, that of the points, whose first need not be the range's start. Where a line has no point it is null; undefined
+ * between points that are no further apart than the line's points are as a rule, so that they are joined.
+ */
 export function table(lines: Line[], range: Instants, step: number): uPlot.AlignedData {
   const grid = new Map<number, number>();
   const xs: number[] = [];
@@ -59,14 +64,34 @@ export function table(lines: Line[], range: Instants, step: number): uPlot.Align
     xs.push(time / 1000);
   }
   const columns = lines.map((line) => {
-    const column: (number | null)[] = new Array(xs.length).fill(null);
+    const column: (number | null | undefined)[] = new Array(xs.length).fill(null);
+    const hole = spacing(line.times, step) * HOLE * 1000;
     line.times.forEach((time, i) => {
       const at = grid.get(time);
-      if (at !== undefined) column[at] = line.values[i];
+      if (at === undefined) return;
+      column[at] = line.values[i];
+      const before = i > 0 && time - line.times[i - 1] <= hole ? grid.get(line.times[i - 1]) : undefined;
+      if (before !== undefined) column.fill(undefined, before + 1, at);
     });
     return column;
   });
   return [xs, ...columns];
+}
+
+/** Points that no line leads to: they are seen only as dots. */
+export function lonely(column: ArrayLike<number | null | undefined>): number[] {
+  const points: number[] = [];
+  let joined = false;
+  let last = -1;
+  for (let i = 0; i <= column.length; i++) {
+    const value = column[i];
+    if (i < column.length && value === undefined) continue;
+    const isPoint = i < column.length && value !== null;
+    if (!isPoint && last >= 0 && !joined) points.push(last);
+    joined = isPoint && last >= 0;
+    last = isPoint ? i : -1;
+  }
+  return points;
 }
 
 /** Each line on top of those before it. */
@@ -77,7 +102,7 @@ export function stack([xs, ...columns]: uPlot.AlignedData): uPlot.AlignedData {
     ...columns.map((column) =>
       Array.from(column, (value, i) => {
         sums[i] += value ?? 0;
-        return sums[i];
+        return value === undefined ? undefined : sums[i];
       }),
     ),
   ];
@@ -118,7 +143,7 @@ export function TimeChart({ lines, unit, range, step, theme, label, height, colo
         ...shown.map((line, i) => {
           const stroke = line.color ?? color ?? lineColor(i, shown.length, theme);
           const fill = stacked ? `${stroke}b8` : shown.length === 1 ? `${stroke}22` : undefined;
-          return { label: line.label, stroke, width: stacked ? 1 : 1.5, fill, points: { show: line.times.length < FEW, size: 5, fill: stroke }, spanGaps: false };
+          return { label: line.label, stroke, width: stacked ? 1 : 1.5, fill, points: { show: line.times.length < FEW, filter: (self: uPlot, at: number, all: boolean) => (all || stacked ? null : lonely(self.data[at])), size: 5, fill: stroke }, spanGaps: false };
         }),
       ],
       // Of a stack each area ends at the one below it.
@@ -191,18 +216,18 @@ function summary(lines: Line[], unit: string): string {
 function tip(element: HTMLElement, plot: uPlot, [, ...columns]: uPlot.AlignedData, unit: string): void {
   const box = element.querySelector<HTMLElement>('.chart-tip');
   if (!box) return;
-  const { idx, left = -1 } = plot.cursor;
+  const { idx, idxs, left = -1 } = plot.cursor;
   if (idx === null || idx === undefined || left < 0) {
     box.style.visibility = 'hidden';
     return;
   }
   const rows = plot.series
     .slice(1)
-    .map((series, i) => ({ label: String(series.label ?? ''), value: columns[i]?.[idx], color: paintOf(series) }))
+    .map((series, i) => ({ label: String(series.label ?? ''), value: columns[i]?.[idxs?.[i + 1] ?? idx], color: paintOf(series) }))
     .filter((row) => row.value !== null && row.value !== undefined)
     .sort((a, b) => (b.value as number) - (a.value as number))
     .slice(0, TIP_ROWS);
-  box.replaceChildren(line(localTime(plot.data[0][idx] * 1000, 0), '', ''), ...rows.map((row) => line(row.label, formatValue(row.value as number, unit), rows.length > 1 ? row.color : '')));
+  box.replaceChildren(line(localTime(plot.data[0][idxs?.[1] ?? idx] * 1000, 0), '', ''), ...rows.map((row) => line(row.label, formatValue(row.value as number, unit), rows.length > 1 ? row.color : '')));
   box.style.visibility = 'visible';
   const at = left + plot.over.offsetLeft;
   box.style.transform = `translateX(${Math.round(at + 12 + box.offsetWidth > element.clientWidth ? at - box.offsetWidth - 12 : at + 12)}px)`;

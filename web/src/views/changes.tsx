@@ -31,7 +31,7 @@ interface Props {
 export function Changes({ left, right, base, open }: Props) {
   const { state, update } = usePage();
   const { by, sure, least, ascending } = state;
-  const answer = useQuery('the functions that changed', `changes|${base}|${by}|${sure}|${least}`, (signal, progress) =>
+  const answer = useQuery('the functions that changed', left.type !== right.type ? null : `changes|${base}|${by}|${sure}|${least}`, (signal, progress) =>
     compareFunctions(left, right, { by, confidence: sure / 100, least: least / 100, limit: LIMIT }, { tenant: state.tenant, signal, progress }),
   );
   const search = useDeferredValue(state.search);
@@ -41,6 +41,7 @@ export function Changes({ left, right, base, open }: Props) {
     return (found?.changed ?? []).filter((row) => !matches || matches(row.name));
   }, [found, search]);
   const sort = COLUMNS.find((each) => each === state.sort) ?? 'change';
+  if (left.type !== right.type) return <Notice title="The sides have different types">The test is about profiles of one type. The other panes compare the sums.</Notice>;
   if (['404', 'not_found', 'unimplemented'].includes(answer.code)) return <Notice title="This server is older than its page">It does not test yet which functions changed. The table compares the sums.</Notice>;
   return (
     <div className={answer.stale ? 'change-pane stale' : 'change-pane'}>

@@ -1,19 +1,21 @@
-// Two ranges, or two sets of labels, of one service: side by side, or as a diff.
+// Two ranges, two sets of labels, or two services: side by side, or as a diff.
 
-import { useMemo } from 'react';
-import { diff, flameGraph, series, type Query } from '../data/api';
+import { useEffect, useMemo } from 'react';
+import { diff, flameGraph, profileTypes, series, type Query } from '../data/api';
 import { selector } from '../data/selector';
 import { fileName } from '../data/share';
 import { usePage } from '../data/state';
 import { describeRange, resolve, step, type Instants } from '../data/time';
-import { isGauge, parseType, seriesValue, typeLabel } from '../data/types';
+import { closestType, isGauge, parseType, seriesValue, seriesValues, typeLabel } from '../data/types';
 import { useQuery } from '../data/use-query';
 import { formatChange, formatValue } from '../data/units';
-import type { Side } from '../data/url';
+import type { Side, State } from '../data/url';
 import type { Theme } from '../flame/color';
 import { isEmpty } from '../flame/tree';
+import { Icon } from '../ui/icons';
 import { LabelFilter } from '../ui/label-filter';
 import { Notice } from '../ui/notice';
+import { Picker } from '../ui/picker';
 import { Segmented } from '../ui/segmented';
 import { TimeChart, type Line } from '../ui/time-chart';
 import { TimePicker } from '../ui/time-picker';
@@ -23,37 +25,67 @@ import { GraphState, mean, savePprof } from './explore';
 
 type Which = 'left' | 'right';
 
-/** What a side asks: what it does not say itself is the first half, or the second, of the whole range. */
-export function sideRange(side: Side, which: Which, whole: Instants, now: number): Instants {
+/** What a side asks, with its service. */
+interface SideQuery extends Query {
+  service: string;
+}
+
+/** Whether the sides differ by more than time. */
+const differ = ({ left, right }: Pick<State, Which>) => [left, right].some((side) => side.filter || side.service || side.type);
+
+/** The range of a side: what it does not say itself is the first half, or the second, of the whole one; all of it if the sides differ otherwise. */
+export function sideRange(state: Pick<State, Which>, which: Which, whole: Instants, now: number): Instants {
+  const side = state[which];
   if (side.from && side.until) return resolve(side, now);
-  // Sides that differ by labels look at all of it.
-  if (side.filter) return whole;
+  if (differ(state)) return whole;
   const middle = Math.floor((whole.start + whole.end) / 2);
   return which === 'left' ? { start: whole.start, end: middle } : { start: middle + 1, end: whole.end };
 }
 
-export function Compare({ theme }: { theme: Theme }) {
+function sideQuery(state: State, which: Which, whole: Instants, now: number): SideQuery {
+  const side = state[which];
+  const service = side.service || state.service;
+  return { ...sideRange(state, which, whole, now), service, type: side.type || state.type, selector: selector(service, [state.filter, side.filter].filter(Boolean).join(', ')) };
+}
+
+/** The sides the other way round. Where they are the halves of the range, each keeps its half by name. */
+export function swapped(state: Pick<State, Which>, whole: Instants, now: number): Pick<State, Which> {
+  const { left, right } = state;
+  if (differ(state)) return { left: right, right: left };
+  const fixed = (which: Which): Side => {
+    const { start, end } = sideRange(state, which, whole, now);
+    return state[which].from ? state[which] : { ...state[which], from: String(start), until: String(end) };
+  };
+  return { left: fixed('right'), right: fixed('left') };
+}
+
+interface Props {
+  theme: Theme;
+  /** All services, and the types of the common one. */
+  services: readonly string[];
+  types: readonly string[];
+}
+
+export function Compare({ theme, services, types }: Props) {
   const { state, update, now } = usePage();
   const whole = useMemo(() => resolve(state, now), [state.from, state.until, now]);
-  const byLabels = state.left.filter !== '' || state.right.filter !== '';
-  const query = (which: Which): Query => {
-    const side = state[which];
-    const range = byLabels && !side.from ? whole : sideRange(side, which, whole, now);
-    return { ...range, type: state.type, selector: selector(state.service, [state.filter, side.filter].filter(Boolean).join(', ')) };
-  };
-  const left = query('left');
-  const right = query('right');
+  const left = sideQuery(state, 'left', whole, now);
+  const right = sideQuery(state, 'right', whole, now);
   const asked = (each: Query) => [state.tenant, each.type, each.selector, each.start, each.end].join('|');
   const key = (each: Query) => `${asked(each)}|${state.nodes}`;
-  const ready = state.type !== '';
+  const units = [left, right].map(({ type }) => parseType(type).unit);
+  const alike = units[0] === units[1];
+  const ready = left.type !== '' && right.type !== '' && alike;
   const both = useQuery('the comparison', ready && state.side === 'diff' ? `diff|${key(left)}|${key(right)}` : null, (signal, progress) => diff(left, right, state.nodes, { tenant: state.tenant, signal, progress }));
-  const { unit } = parseType(state.type);
+  const [unit] = units;
   const sides = both.data?.sides;
+  const title = titleOf(left, right);
+  const of = { whole, theme, services, types };
   return (
     <>
       <div className="sides">
-        <SidePanel which="left" title="Baseline" query={left} whole={whole} theme={theme} />
-        <SidePanel which="right" title="Comparison" query={right} whole={whole} theme={theme} />
+        <SidePanel which="left" title="Baseline" query={left} other={right} {...of} />
+        <SidePanel which="right" title="Comparison" query={right} other={left} {...of} />
       </div>
       <div className="compare-bar">
         <Segmented
@@ -65,6 +97,9 @@ export function Compare({ theme }: { theme: Theme }) {
           ]}
           choose={(side) => update({ side, focus: '' })}
         />
+        <button type="button" className="button quiet" title="Baseline and comparison the other way round" onClick={() => update({ ...swapped(state, whole, now), focus: '' })}>
+          <Icon name="swap" /> <span>Swap</span>
+        </button>
         {state.side === 'diff' && sides && (
           <p className="compare-sum">
             {formatValue(sides.leftTicks, unit)} → {formatValue(sides.rightTicks, unit)}
@@ -74,53 +109,97 @@ export function Compare({ theme }: { theme: Theme }) {
         <span className="spacer" />
         {state.side === 'diff' && <DiffLegend />}
       </div>
-      {state.side === 'diff' ? (
-        <GraphState query={both}>
-          {both.data && (isEmpty(both.data) ? <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice> : <Analysis tree={both.data} unit={unit} theme={theme} title={`${state.service} · ${typeLabel(state.type)} · diff`} name={fileName(state.service, typeLabel(state.type), 'diff')} stale={both.stale} changes={(open) => <Changes left={left} right={right} base={`${asked(left)}|${asked(right)}`} open={open} />} />)}
-        </GraphState>
-      ) : (
+      {state.side === 'both' ? (
         <div className="twins">
           <Twin query={left} name={key(left)} title="Baseline" theme={theme} />
           <Twin query={right} name={key(right)} title="Comparison" theme={theme} />
         </div>
+      ) : alike ? (
+        <GraphState query={both}>
+          {both.data &&
+            (isEmpty(both.data) ? (
+              <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice>
+            ) : (
+              <Analysis
+                tree={both.data}
+                unit={unit}
+                theme={theme}
+                title={title}
+                name={fileName(title)}
+                stale={both.stale}
+                changes={(open) => <Changes left={left} right={right} base={`${asked(left)}|${asked(right)}`} open={open} />}
+              />
+            ))}
+        </GraphState>
+      ) : (
+        <Notice title="These have no common unit" action={{ text: 'Side by side', run: () => update({ side: 'both' }) }}>
+          {typeLabel(left.type)} is measured in {units[0] || 'nothing'}, {typeLabel(right.type)} in {units[1] || 'nothing'}. Choose types of one unit for a diff.
+        </Notice>
       )}
     </>
   );
 }
 
-function Twin({ query, name, title, theme }: { query: Query; name: string; title: string; theme: Theme }) {
+/** `shop · CPU · diff`, `shop · CPU → cart · CPU`. */
+export function titleOf(left: Pick<SideQuery, 'service' | 'type'>, right: Pick<SideQuery, 'service' | 'type'>): string {
+  const name = ({ service, type }: Pick<SideQuery, 'service' | 'type'>) => `${service} · ${typeLabel(type)}`;
+  return left.service === right.service && left.type === right.type ? `${name(left)} · diff` : `${name(left)} → ${name(right)}`;
+}
+
+function Twin({ query, name, title, theme }: { query: SideQuery; name: string; title: string; theme: Theme }) {
   const { state } = usePage();
-  const graph = useQuery(`the flame graph (${title.toLowerCase()})`, state.type ? `graph|${name}` : null, (signal, progress) =>
+  const graph = useQuery(`the flame graph (${title.toLowerCase()})`, query.type ? `graph|${name}` : null, (signal, progress) =>
     flameGraph(query, { maxNodes: state.nodes }, { tenant: state.tenant, signal, progress }),
   );
-  const file = fileName(state.service, typeLabel(state.type), title);
+  const file = fileName(query.service, typeLabel(query.type), title);
   return (
     <div className="twin">
       <h2>{title}</h2>
       <GraphState query={graph}>
-        {graph.data && (isEmpty(graph.data) ? <Notice title="No profiles">This side has none in its range.</Notice> : <Analysis tree={graph.data} unit={parseType(state.type).unit} theme={theme} title={`${state.service} · ${title}`} name={file} stale={graph.stale} second={title === 'Comparison'} pprof={() => savePprof(file, query, {}, state.tenant)} />)}
+        {graph.data &&
+          (isEmpty(graph.data) ? (
+            <Notice title="No profiles">This side has none in its range.</Notice>
+          ) : (
+            <Analysis tree={graph.data} unit={parseType(query.type).unit} theme={theme} title={`${query.service} · ${title}`} name={file} stale={graph.stale} second={title === 'Comparison'} pprof={() => savePprof(file, query, {}, state.tenant)} />
+          ))}
       </GraphState>
     </div>
   );
 }
 
-function SidePanel({ which, title, query, whole, theme }: { which: Which; title: string; query: Query; whole: Instants; theme: Theme }) {
+interface PanelProps extends Props {
+  which: Which;
+  title: string;
+  query: SideQuery;
+  /** What the other side asks. */
+  other: SideQuery;
+  whole: Instants;
+}
+
+function SidePanel({ which, title, query, other, whole, theme, services, types }: PanelProps) {
   const { state, update, now } = usePage();
   const side = state[which];
-  const set = (patch: Partial<Side>) => update({ [which]: { ...side, ...patch } });
-  const type = parseType(state.type);
+  const set = (patch: Partial<Side>, how?: 'replace') => update({ [which]: { ...side, ...patch }, focus: '' }, how);
+  const type = parseType(query.type);
   const every = step(whole, 120);
-  const answer = useQuery('the time series', state.type ? `side|${state.tenant}|${query.type}|${query.selector}|${whole.start}|${whole.end}|${every}` : null, (signal) =>
+  const answer = useQuery('the time series', query.type ? `side|${state.tenant}|${query.type}|${query.selector}|${whole.start}|${whole.end}|${every}` : null, (signal) =>
     series({ ...query, ...whole }, { step: every, groupBy: [], average: isGauge(type), limit: 1 }, { tenant: state.tenant, signal }),
   );
   const unit = seriesValue(type, 0, every).unit;
   const lines: Line[] = useMemo(
-    () => (answer.data ?? []).slice(0, 1).map((each) => ({ label: title, times: each.times, values: each.values.map((value) => seriesValue(type, value, every).value) })),
+    () => (answer.data ?? []).slice(0, 1).map((each) => ({ label: title, times: each.times, values: seriesValues(type, each.times, each.values, every) })),
     [answer.data],
   );
   const color = which === 'left' ? (theme === 'light' ? '#4468b8' : '#82a4f0') : theme === 'light' ? '#a2429a' : '#dd86d5';
   const value = side.from && side.until ? { from: side.from, until: side.until } : { from: String(query.start), until: String(query.end) };
   const span = whole.end - whole.start || 1;
+  const known = useTypes(query.service, types, whole);
+  // What the common type is called in a service of another profiler.
+  const closest = known && !side.type ? closestType(known, state.type) : '';
+  useEffect(() => {
+    if (closest && closest !== state.type) set({ type: closest }, 'replace');
+  }, [closest, state.type]);
+  const choices = (known ?? []).filter((id) => parseType(id).unit === parseType(other.type).unit);
   return (
     <section className={`card side ${which}`} aria-label={title}>
       <div className="card-head">
@@ -132,7 +211,16 @@ function SidePanel({ which, title, query, whole, theme }: { which: Which; title:
         <span className="spacer" />
         <TimePicker value={value} now={now} label={`${title} time`} align={which === 'left' ? 'left' : 'right'} apply={(range) => set(range)} />
       </div>
-      <LabelFilter label={`${title} label filter`} value={side.filter} service={state.service} tenant={state.tenant} range={whole} apply={(filter) => set({ filter })} />
+      <div className="side-what">
+        <Picker label="Service" className="quiet" placeholder="choose" value={query.service} options={services} choose={(service) => set({ service: service === state.service ? '' : service, type: '', filter: '' })} />
+        <Picker label="Type" className="quiet" placeholder="choose" value={query.type} options={choices} text={typeLabel} choose={(id) => set({ type: id === state.type ? '' : id })} />
+        <LabelFilter label={`${title} label filter`} value={side.filter} service={query.service} tenant={state.tenant} range={whole} apply={(filter) => set({ filter })} />
+      </div>
+      {known && !known.includes(query.type) && query.type && (
+        <p className="hint" role="status">
+          {query.service} has no {typeLabel(query.type)} profiles here. {choices.length ? 'Choose another type of this unit.' : 'Nor has it others of this unit.'}
+        </p>
+      )}
       <div className="side-chart" title={describeRange(value, now)}>
         <TimeChart lines={lines} unit={unit} range={whole} step={every} theme={theme} label={`${title} over time`} height={92} color={color} brush={({ start, end }) => set({ from: String(start), until: String(end) })} />
         <div className="side-range">
@@ -141,4 +229,13 @@ function SidePanel({ which, title, query, whole, theme }: { which: Which; title:
       </div>
     </section>
   );
+}
+
+/** The types of a service, null until they are known; `common` are those of the page's own. */
+function useTypes(service: string, common: readonly string[], range: Instants): readonly string[] | null {
+  const { state } = usePage();
+  const isOther = service !== '' && service !== state.service;
+  const answer = useQuery('profile types', isOther ? `types|${state.tenant}|${range.start}|${range.end}|${service}` : null, (signal) => profileTypes(selector(service, ''), range, { tenant: state.tenant, signal }));
+  if (!isOther) return common.length ? common : null;
+  return answer.stale ? null : (answer.data ?? null);
 }

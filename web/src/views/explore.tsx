@@ -6,7 +6,7 @@ import { selector, withMatcher } from '../data/selector';
 import { copy, fileName, save, zip } from '../data/share';
 import { usePage } from '../data/state';
 import { describeRange, resolve, step } from '../data/time';
-import { isGauge, parseType, seriesValue, typeLabel } from '../data/types';
+import { isGauge, parseType, seriesValue, seriesValues, typeLabel } from '../data/types';
 import { useQuery, type QueryState } from '../data/use-query';
 import { formatValue } from '../data/units';
 import type { State } from '../data/url';
@@ -139,7 +139,7 @@ function SeriesCard({ theme, query, base }: { theme: Theme; query: Query; base: 
       (answer.data ?? []).map((each) => ({
         label: groupBy.length ? each.labels[groupBy[0]] || '(none)' : callSite.length ? callSite[callSite.length - 1] : typeLabel(state.type),
         times: each.times,
-        values: each.values.map((value) => seriesValue(type, value, every).value),
+        values: seriesValues(type, each.times, each.values, every),
       })),
     [answer.data],
   );

@@ -3,7 +3,7 @@
 import { useDeferredValue, useMemo, useState } from 'react';
 import { functionSeries, type FunctionSeries, type Query } from '../data/api';
 import { usePage } from '../data/state';
-import { step } from '../data/time';
+import { spacing, step } from '../data/time';
 import { parseType, seriesValue, type ProfileType } from '../data/types';
 import { useQuery } from '../data/use-query';
 import { formatCount, formatShare, formatValue } from '../data/units';
@@ -32,9 +32,10 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
   const unit = seriesValue(type, 0, every).unit;
   // Totals of functions that call each other lie within each other: a stack of them would count twice.
   const stacked = by === 'self' && state.shape === 'area';
-  const lines = useMemo(() => (answer.data ? linesOf(answer.data, type, theme, stacked) : []), [answer.data, theme, stacked]);
+  const found = useMemo(() => answer.data && regular(answer.data), [answer.data]);
+  const lines = useMemo(() => (found ? linesOf(found, type, theme, stacked) : []), [found, theme, stacked]);
   const lit = useMemo(() => (over < 0 ? null : new Set([over])), [over]);
-  const whole = answer.data ? mean(answer.data.totals.map((value) => seriesValue(type, value, answer.data!.step).value)) : 0;
+  const whole = found ? mean(found.totals.map((value) => seriesValue(type, value, found.step).value)) : 0;
   if (answer.code === '404' || answer.code === 'not_found' || answer.code === 'unimplemented')
     return <Notice title="This server is older than its page">It does not count functions over time yet. The flame graph and the table show the whole range.</Notice>;
   return (
@@ -106,6 +107,16 @@ export function Trend({ theme, query, base, open }: { theme: Theme; query: Query
       </div>
     </GraphState>
   );
+}
+
+/** A profile a minute in steps of 15 s is no comb: only moments with profiles count, each for the time to the next one. */
+export function regular(found: FunctionSeries): FunctionSeries {
+  const at = found.totals.flatMap((total, i) => (total > 0 ? [i] : []));
+  const times = at.map((i) => found.times[i]);
+  const every = spacing(times, found.step);
+  if (every < 2 * found.step) return found;
+  const pick = (values: number[]) => at.map((i) => values[i]);
+  return { ...found, step: every, times, totals: pick(found.totals), functions: found.functions.map((each) => ({ ...each, values: pick(each.values) })) };
 }
 
 /** Rates of each function; in a stack, what is left of the whole lies on top. */
