@@ -52,7 +52,13 @@ describe('time', () => {
     expect(step({ start: NOW - 3.6e6, end: NOW }, 240)).toBe(15);
     expect(step({ start: NOW - 8.64e7, end: NOW }, 240)).toBe(600);
   });
-  it('names presets', () => expect(describeRange({ from: 'now-1h', until: 'now' }, NOW)).toBe('Last hour'));
+  it.each([
+    ['now-1h', 'now', 'Last hour'],
+    ['2027-01-15 07:00', '2027-01-15 08:00', '07:00 – 08:00'],
+    ['2027-01-15 07:00:10', '2027-01-15 07:10', '07:00:10 – 07:10:00'],
+    ['2027-01-13 23:30', '2027-01-14 00:30', '01-13 23:30 – 01-14 00:30'],
+    ['2026-12-31 23:30', '2027-01-01 00:30', '2026-12-31 23:30 – 2027-01-01 00:30'],
+  ])('%s until %s is called %s', (from, until, wanted) => expect(describeRange({ from, until }, Date.parse('2027-01-15T12:00'))).toBe(wanted));
   it('never zooms into the future', () => expect(Number(zoomRange({ start: NOW - 1000, end: NOW }, 4, NOW).until)).toBeLessThanOrEqual(NOW));
 });
 

@@ -63,7 +63,10 @@ export function describeRange(range: Range, now: number): string {
   const { start, end } = resolve(range, now);
   const sameDay = localDate(start) === localDate(end);
   const today = sameDay && localDate(start) === localDate(now);
-  return `${today ? '' : `${localDate(start)} `}${localTime(start, end - start)} – ${sameDay ? '' : `${localDate(end)} `}${localTime(end, end - start)}`;
+  // Of this year without it: two whole dates have no room in a button.
+  const thisYear = [start, end].every((time) => new Date(time).getFullYear() === new Date(now).getFullYear());
+  const date = (time: number) => `${localDate(time).slice(thisYear ? 5 : 0)} `;
+  return `${today ? '' : date(start)}${localTime(start, end - start)} – ${sameDay ? '' : date(end)}${localTime(end, end - start)}`;
 }
 
 const two = (value: number) => String(value).padStart(2, '0');
@@ -75,7 +78,7 @@ export function localDate(time: number): string {
 
 export function localTime(time: number, span = 0): string {
   const date = new Date(time);
-  const seconds = span < 6 * 3.6e6 ? `:${two(date.getSeconds())}` : '';
+  const seconds = span < 3.6e6 ? `:${two(date.getSeconds())}` : '';
   return `${two(date.getHours())}:${two(date.getMinutes())}${seconds}`;
 }
 

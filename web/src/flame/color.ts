@@ -77,6 +77,10 @@ export function palette(theme: Theme): Palette {
   };
 }
 
+/** Less is blue and more is red, which eyes without red or green tell apart too. */
+const LESS = 250;
+const MORE = 28;
+
 /** Buckets of a diff: from much less (0) over the same (6) to much more (12). */
 export const CHANGES = 13;
 
@@ -84,7 +88,7 @@ export function diffPalette(theme: Theme): string[] {
   return Array.from({ length: CHANGES }, (_, i) => {
     const strength = Math.abs(i - 6) / 6;
     if (strength === 0) return theme === 'light' ? '#e2e3e7' : '#3c3e46';
-    const hue = i < 6 ? 155 : 25;
+    const hue = i < 6 ? LESS : MORE;
     return theme === 'light'
       ? oklch(0.93 - 0.17 * strength, 0.02 + 0.11 * strength, hue)
       : oklch(0.36 + 0.14 * strength, 0.02 + 0.11 * strength, hue);

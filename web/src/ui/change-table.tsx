@@ -107,7 +107,7 @@ function Interval({ row, x }: { row: FunctionChange; x: (change: number) => numb
 export function formatRelative(relative: number | null): string {
   if (relative === null) return 'new';
   if (relative >= 9.995) return `×${Math.round(relative + 1)}`;
-  return `${relative < 0 ? '−' : '+'}${Math.abs(relative * 100).toFixed(Math.abs(relative) < 0.1 ? 1 : 0)} %`;
+  return `${relative < 0 ? '−' : '+'}${Math.abs(relative * 100).toFixed(Math.abs(relative) < 0.0995 ? 1 : 0)} %`;
 }
 
 /** Percentage points on the axis: `+2`, `−0.5`, `0`. */

@@ -191,7 +191,8 @@ function SidePanel({ which, title, query, other, whole, theme, services, types }
     [answer.data],
   );
   const color = which === 'left' ? (theme === 'light' ? '#4468b8' : '#82a4f0') : theme === 'light' ? '#a2429a' : '#dd86d5';
-  const value = side.from && side.until ? { from: side.from, until: side.until } : { from: String(query.start), until: String(query.end) };
+  const isWhole = query.start === whole.start && query.end === whole.end;
+  const value = side.from && side.until ? { from: side.from, until: side.until } : isWhole ? { from: state.from, until: state.until } : { from: String(query.start), until: String(query.end) };
   const span = whole.end - whole.start || 1;
   const known = useTypes(query.service, types, whole);
   // What the common type is called in a service of another profiler.
