@@ -294,6 +294,10 @@ const tests = {
     // A service without the common type says so.
     await page.goto(`${base}/?service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(MEMORY)}&view=compare&left.service=${encodeURIComponent('edge/auth')}`);
     await page.getByText('edge/auth has no Memory allocated profiles here').waitFor();
+    // What is only on one side is no change.
+    await page.getByText('The baseline has no profiles').waitFor();
+    await page.getByRole('button', { name: 'Side by side' }).click();
+    await page.locator('.twin canvas').first().waitFor();
     return page;
   },
 
@@ -319,14 +323,18 @@ const tests = {
     await page.reload();
     await drawn(page);
     assert.match(await page.locator('.changes-row.marked').innerText(), /syntax\.Parse[\s\S]*new/);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.getByRole('button', { name: 'Markdown' }).click();
+    await page.getByText('Copied as Markdown').waitFor();
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^### \d+ of \d+ functions changed[\s\S]*\| `regexp\.\(\*machine\)\.backtrack` \|/);
     await page.getByLabel('Smallest change').selectOption({ label: '≥ 1 pp' });
     await page.waitForURL(/least=1/);
-    await page.getByText(/by 1 percentage points or more beyond/).waitFor();
+    await page.getByText(/by 1 percentage point or more beyond/).waitFor();
     assert.ok((await rows.count()) < all);
     // Two halves of the same program.
     await page.goto(`${base}/?${SHOP}&view=compare&pane=changes`);
     await page.getByText('No function changed beyond the noise').waitFor();
-    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&from=now-30m&until=${encodeURIComponent('now-29m20s')}&${versions.replaceAll('version', 'pod').replace('2.3.1', 'checkout-7d9f-a').replace('2.4.0', 'checkout-84c2-a')}`);
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&from=now-30m&until=${encodeURIComponent('now-29m40s')}&${versions.replaceAll('version', 'pod').replace('2.3.1', 'checkout-7d9f-a').replace('2.4.0', 'checkout-84c2-a')}`);
     await page.getByText('Too few profiles to tell').waitFor();
     await page.getByText(/The baseline has \d profiles/).waitFor();
     // A long test can be stopped.
@@ -566,6 +574,13 @@ const tests = {
     const file = await download(page, /^pprof/);
     assert.equal(file.name, 'shop-checkout-cpu.pb.gz');
     assert.ok(gunzipSync(file.bytes).includes('regexp.(*machine).backtrack'));
+    // Of callers and callees too: one picture, as high as both.
+    await page.getByRole('radio', { name: 'Sandwich' }).click();
+    await page.getByText('Callees of').waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll('.half canvas')].every((each) => each.height > 50));
+    const both = (await download(page, /^PNG/)).bytes;
+    const heights = await page.locator('.half canvas:not(.over)').evaluateAll((all) => all.map((each) => each.height));
+    assert.equal(both.readUInt32BE(20), heights[0] + heights[1]);
     return page;
   },
 
@@ -592,7 +607,10 @@ const tests = {
 
   async 'an error of the server is shown with its words'() {
     const page = await open(`${SHOP}&from=now-30d&until=now-20d`);
-    await page.getByText(/No profiles|exceeds|failed/).first().waitFor();
+    // A range that the server refuses: its words, and a way out.
+    await page.getByText('The server refuses this').waitFor();
+    await page.getByRole('button', { name: 'Last hour' }).click();
+    await drawn(page);
     await page.goto(`${base}/?${SHOP}&filter=${encodeURIComponent('version=~"("')}`);
     await page.getByRole('alert').first().waitFor();
     return page;

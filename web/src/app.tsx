@@ -147,7 +147,7 @@ export function App() {
             {refused ? (
               refused
             ) : known.error ? (
-              <Notice tone="error" title="The server did not answer" action={{ text: 'Try again', run: known.retry }}>{known.error}</Notice>
+              <Notice tone="error" title={known.code ? 'The server refuses this' : 'The server did not answer'} action={known.code === 'invalid_argument' ? { text: 'Last hour', run: () => update({ from: 'now-1h', until: 'now' }) } : { text: 'Try again', run: known.retry }}>{known.error}</Notice>
             ) : empty && ever.data?.ingested ? (
               <Notice title="No profiles in this range" action={{ text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>There are profiles at other times, the newest of {new Date(ever.data.newest).toLocaleString()}.</Notice>
             ) : empty ? (

@@ -73,7 +73,7 @@ async function bytesOf(response: Response, progress?: (bytes: number) => void): 
 }
 
 async function rpc<T>(method: string, body: unknown, call: Call): Promise<T> {
-  return post<T>(`/${method}`, body, call);
+  return json<T>(await send(`/${method}`, body, call), call);
 }
 
 function querier<T>(method: string, body: unknown, call: Call): Promise<T> {
@@ -86,10 +86,9 @@ async function get<T>(path: string, parameters: Record<string, string>, call: Ca
   return json<T>(response, call);
 }
 
-/** A plain POST of JSON. */
-async function post<T>(path: string, body: unknown, call: Call): Promise<T> {
-  const response = await fetch(path, { method: 'POST', headers: headers(call.tenant, 'application/json'), body: JSON.stringify(body), signal: call.signal });
-  return json<T>(response, call);
+/** A POST of JSON. */
+function send(path: string, body: unknown, call: Call): Promise<Response> {
+  return fetch(path, { method: 'POST', headers: headers(call.tenant, 'application/json'), body: JSON.stringify(body), signal: call.signal });
 }
 
 async function json<T>(response: Response, call: Call): Promise<T> {
@@ -511,12 +510,23 @@ interface WireComparison {
   left_out?: number;
 }
 
+const COMPARE = '/api/v1/compare';
+
+function comparison(left: Query, right: Query, { by, confidence, least, limit }: CompareOptions) {
+  const side = ({ selector, start, end }: Query) => ({ query: selector, from: String(start), until: String(end) });
+  return { profile_type: left.type, baseline: side(left), candidate: side(right), by, confidence, min_change: least, limit };
+}
+
+/** The outcome as a table for a pull request. */
+export async function compareMarkdown(left: Query, right: Query, asked: CompareOptions, call: Call): Promise<string> {
+  const response = await send(`${COMPARE}?format=markdown`, comparison(left, right, asked), call);
+  if (!response.ok) throw await failure(response);
+  return response.text();
+}
+
 /** Tests which functions changed between two sets of profiles of one type. */
 export async function compareFunctions(left: Query, right: Query, asked: CompareOptions, call: Call): Promise<Comparison> {
-  const { by, confidence, least, limit } = asked;
-  const side = ({ selector, start, end }: Query) => ({ query: selector, from: String(start), until: String(end) });
-  const body = { profile_type: left.type, baseline: side(left), candidate: side(right), by, confidence, min_change: least, limit };
-  const answer = await post<WireComparison>('/api/v1/compare', body, call);
+  const answer = await json<WireComparison>(await send(COMPARE, comparison(left, right, asked), call), call);
   const common = ({ function: name = '', baseline: before = 0, candidate: after = 0 }: WireChange) => ({ name, before, after });
   return {
     asked,

@@ -47,6 +47,8 @@ const ANIMATION_MS = 180;
 const REST_MS = 250;
 /** A press that moves so far is a drag and no click. */
 const DRAG_PX = 4;
+/** A focused block that was out of sight comes so far from the edge, as a part of the height. */
+const BRING_REST = 0.4;
 /** The menu is so high. */
 const MENU_PX = 200;
 
@@ -222,6 +224,17 @@ export function FlameGraph(props: Props) {
   useLayoutEffect(() => {
     if (scroller.current) scroller.current.scrollTop = orientation === 'flame' ? scroller.current.scrollHeight : 0;
   }, [orientation, tree]);
+  /** Scrolls to the level of a node that is out of sight; `rest` of the height stays between it and the edge. */
+  const bring = (node: number, rest: number) => {
+    const element = scroller.current;
+    if (!element) return;
+    const { clientHeight: height, scrollTop } = element;
+    const top = levelTop(tree.depth[node], rows(tree), { width: 0, height, scroll: 0, rowHeight: ROW_HEIGHT, orientation });
+    if (top < scrollTop) element.scrollTop = top - height * rest;
+    else if (top + ROW_HEIGHT > scrollTop + height) element.scrollTop = top + ROW_HEIGHT - height * (1 - rest);
+  };
+  // What is focused from elsewhere, by a table or a link, may lie deep.
+  useLayoutEffect(() => bring(zoom, BRING_REST), [tree, zoom, orientation]);
   // Nodes have other numbers in other data.
   useEffect(() => {
     setSelected(-1);
@@ -249,13 +262,10 @@ export function FlameGraph(props: Props) {
   const select = (node: number) => {
     setSelected(node);
     setHovered(null);
-    const element = scroller.current;
-    if (!element || node < 0) return;
+    if (node < 0) return;
     const seen = showing(shown.current.span, spanOf(tree, node), whole);
     if (!same(seen, shown.current.span)) toPart(seen);
-    const top = levelTop(tree.depth[node], rows(tree), { ...view(), scroll: 0 });
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + ROW_HEIGHT > element.scrollTop + element.clientHeight) element.scrollTop = top + ROW_HEIGHT - element.clientHeight;
+    bring(node, 0);
   };
   const down = orientation === 'icicle' ? 'in' : 'out';
   const up = orientation === 'icicle' ? 'out' : 'in';

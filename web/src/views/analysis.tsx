@@ -1,6 +1,6 @@
 // A flame graph with its tools: search, panes, table, sandwich, export. Used by every view that has a tree.
 
-import { useCallback, useDeferredValue, useMemo, useRef, type ReactNode } from 'react';
+import { useCallback, useDeferredValue, useMemo, useRef, type ReactNode, type Ref } from 'react';
 import { save } from '../data/share';
 import { usePage } from '../data/state';
 import { formatCount, formatShare, formatValue } from '../data/units';
@@ -60,6 +60,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
   const zoom = useMemo(() => (state.focus ? Math.max(0, findKey(tree, state.focus)) : 0), [tree, state.focus]);
   const marked = useMemo(() => (state.func ? tree.names.indexOf(state.func) : -1), [tree, state.func]);
   const flame = useRef<FlameHandle>(null);
+  const halves = [useRef<FlameHandle>(null), useRef<FlameHandle>(null)];
   const setZoom = useCallback((node: number) => update({ focus: node > 0 ? nodeKey(tree, node) : '' }), [tree, update]);
   const sandwich = useCallback((name: string) => update({ pane: 'sandwich', func: name }), [update]);
   const setPart = useCallback((part: string) => update({ part }, 'replace'), [update]);
@@ -72,7 +73,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
   const pane = panes.some((each) => each.value === state.pane) ? state.pane : 'both';
 
   const exports: ExportItem[] = [
-    { text: 'PNG', note: 'what is shown', run: () => savePng(flame.current?.canvas() ?? null, `${name}.png`) },
+    { text: 'PNG', note: 'what is shown', run: () => savePng([flame, ...halves].flatMap((each) => each.current?.canvas() ?? []), `${name}.png`) },
     {
       text: 'SVG',
       note: 'all levels',
@@ -145,7 +146,7 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
           <div className={`panes show-${pane}`}>
             {pane !== 'flame' && <div className="pane">{pane === 'changes' ? changes?.((label) => update(focusOn(label))) : table}</div>}
             {pane === 'sandwich' ? (
-              <Sandwich {...common} func={state.func} />
+              <Sandwich {...common} func={state.func} handles={halves} />
             ) : (
               pane !== 'table' && (
                 <div className="pane">
@@ -172,9 +173,19 @@ export function Analysis({ tree: whole, unit, theme, title, name, stale, second 
   );
 }
 
-async function savePng(canvas: HTMLCanvasElement | null, name: string): Promise<void> {
-  if (!canvas) throw new Error('Show the flame graph first: PNG saves what is shown.');
-  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, 'image/png'));
+/** What is shown; callers above callees. */
+async function savePng(parts: HTMLCanvasElement[], name: string): Promise<void> {
+  if (!parts.length) throw new Error('Show the flame graph first: PNG saves what is shown.');
+  const whole = document.createElement('canvas');
+  whole.width = Math.max(...parts.map((part) => part.width));
+  whole.height = parts.reduce((sum, part) => sum + part.height, 0);
+  const context = whole.getContext('2d');
+  let top = 0;
+  for (const part of parts) {
+    context?.drawImage(part, 0, top);
+    top += part.height;
+  }
+  const blob = await new Promise<Blob | null>((done) => whole.toBlob(done, 'image/png'));
   if (blob) save(name, blob, 'image/png');
 }
 
@@ -269,9 +280,10 @@ function Crumbs({ tree, node, isPart, unit, setZoom }: { tree: FlameTree; node: 
   );
 }
 
-type SandwichProps = Omit<Parameters<typeof FlameGraph>[0], 'zoom' | 'setZoom' | 'marked' | 'label' | 'ref'> & { func: string };
+type HalfProps = Omit<Parameters<typeof FlameGraph>[0], 'zoom' | 'setZoom' | 'marked' | 'label'>;
+type SandwichProps = Omit<HalfProps, 'ref'> & { func: string; handles: Ref<FlameHandle>[] };
 
-function Sandwich({ func, tree, ...rest }: SandwichProps) {
+function Sandwich({ func, tree, handles, ...rest }: SandwichProps) {
   const heaviest = useMemo(() => sortRows(functions(tree), 'self', true)[0]?.name ?? -1, [tree]);
   const at = func ? tree.names.indexOf(func) : heaviest;
   const above = useMemo(() => (at >= 0 ? callers(tree, at) : null), [tree, at]);
@@ -279,13 +291,13 @@ function Sandwich({ func, tree, ...rest }: SandwichProps) {
   if (!above || !below) return <p className="nothing">{func} is not in these data. Choose a function in the table.</p>;
   return (
     <div className="pane sandwich">
-      <Half title="Callers" of={tree.names[at]} tree={above} {...rest} orientation="flame" focus="above" />
-      <Half title="Callees" of={tree.names[at]} tree={below} {...rest} orientation="icicle" focus="below" />
+      <Half title="Callers" of={tree.names[at]} tree={above} {...rest} orientation="flame" focus="above" ref={handles[0]} />
+      <Half title="Callees" of={tree.names[at]} tree={below} {...rest} orientation="icicle" focus="below" ref={handles[1]} />
     </div>
   );
 }
 
-function Half({ title, of, tree, focus, ...rest }: Omit<SandwichProps, 'func'> & { title: string; of: string; focus: 'above' | 'below' }) {
+function Half({ title, of, tree, focus, ...rest }: HalfProps & { title: string; of: string; focus: 'above' | 'below' }) {
   const { state, update } = usePage();
   const key = state[focus];
   const zoom = useMemo(() => (key ? Math.max(0, findKey(tree, key)) : 0), [tree, key]);

@@ -1,22 +1,28 @@
 // Which functions changed between the two sides, and is it more than noise: the server's test over single profiles, beside the diff.
 
 import { useDeferredValue, useMemo } from 'react';
-import { compareFunctions, type Comparison, type Query } from '../data/api';
+import { compareFunctions, compareMarkdown, type Comparison, type Query } from '../data/api';
+import { copy } from '../data/share';
 import { usePage } from '../data/state';
-import { useQuery } from '../data/use-query';
+import { messageOf, useQuery } from '../data/use-query';
 import { formatCount, formatShare } from '../data/units';
 import { LEAST, SURE } from '../data/url';
 import { shortName } from '../flame/draw';
 import { matcher } from '../flame/search';
 import { ChangeTable, type ChangeKey } from '../ui/change-table';
+import { Icon } from '../ui/icons';
 import { Notice } from '../ui/notice';
 import { Segmented } from '../ui/segmented';
 import { GraphState } from './explore';
 
 /** Functions of each list. */
 const LIMIT = 200;
+/** Of those that are copied: a person reads them. */
+const COPIED = 20;
 /** Where so large a part of all functions changed, most only made room. */
 const MANY = 1 / 3;
+/** Letters of a name within the sentence; the table has all of it. */
+const NAME_MAX = 60;
 const COLUMNS: ChangeKey[] = ['name', 'left', 'right', 'change', 'p'];
 
 interface Props {
@@ -29,11 +35,16 @@ interface Props {
 }
 
 export function Changes({ left, right, base, open }: Props) {
-  const { state, update } = usePage();
+  const { state, update, notify } = usePage();
   const { by, sure, least, ascending } = state;
+  const options = { by, confidence: sure / 100, least: least / 100, limit: LIMIT };
   const answer = useQuery('the functions that changed', left.type !== right.type ? null : `changes|${base}|${by}|${sure}|${least}`, (signal, progress) =>
-    compareFunctions(left, right, { by, confidence: sure / 100, least: least / 100, limit: LIMIT }, { tenant: state.tenant, signal, progress }),
+    compareFunctions(left, right, options, { tenant: state.tenant, signal, progress }),
   );
+  const copyMarkdown = () =>
+    compareMarkdown(left, right, { ...options, limit: COPIED }, { tenant: state.tenant })
+      .then(copy)
+      .then(() => notify('Copied as Markdown'), (error: unknown) => notify(messageOf(error)));
   const search = useDeferredValue(state.search);
   const found = answer.data;
   const rows = useMemo(() => {
@@ -69,6 +80,12 @@ export function Changes({ left, right, base, open }: Props) {
             </option>
           ))}
         </select>
+        <span className="spacer" />
+        {found && found.changed.length > 0 && (
+          <button type="button" className="button quiet" title="As a table in Markdown, for a pull request" onClick={() => void copyMarkdown()}>
+            <Icon name="copy" /> <span>Markdown</span>
+          </button>
+        )}
       </div>
       <GraphState query={answer}>
         {found && (
@@ -104,10 +121,10 @@ export function verdict(found: Comparison): Words {
   const counts = `${formatCount(profiles[0])} and ${formatCount(profiles[1])} profiles`;
   if (tested === 0 && found.unjudgedCount === 0) return { title: 'No functions here', text: `There are ${counts}, and no samples with names in them.` };
   if (tested === 0) return { title: 'Too few profiles to tell', text: `${capital(found.unjudged[0]?.reason ?? `there are ${counts}`)}. Choose longer ranges or fewer labels; the other panes show the sums as they are.` };
-  const size = asked.least ? ` by ${percent(asked.least)} percentage points or more` : '';
+  const size = asked.least ? ` by ${percent(asked.least)} percentage ${asked.least === 0.01 ? 'point' : 'points'} or more` : '';
   if (changedCount === 0) return { title: `No function changed${size} beyond the noise`, text: `Over ${counts}, the ${asked.by === 'self' ? 'own shares' : 'shares'} of ${formatCount(tested)} functions differ no more than chance explains${asked.least ? ', or by less' : ''}. More profiles show smaller changes.` };
   const top = changed[0];
-  const most = `Most of all ${shortName(top.name)}, from ${formatShare(top.before, 1)} to ${formatShare(top.after, 1)}.`;
+  const most = `Most of all ${clipped(shortName(top.name))}, from ${formatShare(top.before, 1)} to ${formatShare(top.after, 1)}.`;
   const room = changedCount > 2 && changedCount > tested * MANY ? ' Where one function grows, all others have a smaller share: the first rows are mostly the cause.' : '';
   return {
     title: `${formatCount(changedCount)} of ${formatCount(tested)} functions changed${size} beyond the noise`,
@@ -117,6 +134,7 @@ export function verdict(found: Comparison): Words {
 
 /** Without the dust that multiplying leaves. */
 const percent = (part: number) => Number((part * 100).toFixed(3));
+const clipped = (name: string) => (name.length > NAME_MAX ? `${name.slice(0, NAME_MAX - 1)}…` : name);
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What the table leaves out. */

@@ -119,6 +119,10 @@ export function Compare({ theme, services, types }: Props) {
           {both.data &&
             (isEmpty(both.data) ? (
               <Notice title="Nothing to compare">Neither side has profiles. Choose other ranges or labels above.</Notice>
+            ) : sides?.leftTicks === 0 || sides?.rightTicks === 0 ? (
+              <Notice title={`The ${sides.leftTicks === 0 ? 'baseline' : 'comparison'} has no profiles`} action={{ text: 'Side by side', run: () => update({ side: 'both' }) }}>
+                Choose another range, labels or type for it, or look at the other side alone.
+              </Notice>
             ) : (
               <Analysis
                 tree={both.data}

@@ -1,6 +1,6 @@
 // A function, and which services run it: the way from a name in a stack trace or a review to its costs.
 
-import { useDeferredValue, useMemo } from 'react';
+import { useDeferredValue, useEffect, useMemo, useRef } from 'react';
 import { functionIndex, functionShares, type FunctionPlace, type IndexedFunction } from '../data/api';
 import { usePage } from '../data/state';
 import { localDate, localTime, type Instants } from '../data/time';
@@ -104,9 +104,14 @@ function Found({ of, range, open }: FoundProps) {
   const { state, update } = usePage();
   const { name, services } = of;
   const expanded = state.func === name;
+  const row = useRef<HTMLLIElement>(null);
+  // A link leads to what it is about.
+  useEffect(() => {
+    if (expanded) row.current?.scrollIntoView({ block: 'nearest' });
+  }, [expanded]);
   const files = [...new Set(services.flatMap((each) => each.files))];
   return (
-    <li>
+    <li ref={row}>
       <div className="function-name">
         <p title={name}>
           <b>{shortName(name)}</b> <span className="muted">{packageOf(name)}</span>

@@ -44,6 +44,10 @@ export const KEYS: { group: string; keys: [string, string][] }[] = [
     ],
   },
   {
+    group: 'Changes',
+    keys: [['Arrows', 'Move'], ['Enter', 'Show it in the graph']],
+  },
+  {
     group: 'Heatmap',
     keys: [['Arrows', 'From cell to cell'], ['Esc', 'No cell']],
   },
