@@ -607,7 +607,9 @@ const tests = {
 
   async 'an error of the server is shown with its words'() {
     const page = await open(`${SHOP}&from=now-30d&until=now-20d`);
+    await page.getByText('No profiles').first().waitFor();
     // A range that the server refuses: its words, and a way out.
+    await page.goto(`${base}/?${SHOP}&from=now-3d`);
     await page.getByText('The server refuses this').waitFor();
     await page.getByRole('button', { name: 'Last hour' }).click();
     await drawn(page);

@@ -21,7 +21,7 @@ export const SHOTS = [
   { name: 'search-dark', scheme: 'dark', query: `${base}&search=json&pane=flame` },
   { name: 'sandwich-light', scheme: 'light', query: `${base}&pane=sandwich&func=runtime.mallocgc` },
   { name: 'diff-light', scheme: 'light', query: `${base}&view=compare&${versions}` },
-  { name: 'changes-light', scheme: 'light', query: `${base}&view=compare&${versions}&pane=changes&least=0.5`, height: 860, before: async (page) => page.locator('.changes-row').nth(3).click() },
+  { name: 'changes-light', scheme: 'light', query: `${base}&view=compare&${versions}&pane=changes&from=now-30m&until=now-25m&func=regexp.(*machine).backtrack` },
   { name: 'heatmap-light', scheme: 'light', query: `${base}&view=heatmap` },
   { name: 'spans-dark', scheme: 'dark', query: `${base}&view=spans`, height: 700, before: async (page) => { for (const i of [0, 2, 4]) await page.locator('.exemplars tbody tr').nth(i).click(); } },
   { name: 'functions-light', scheme: 'light', query: 'view=functions&find=regexp&func=regexp.(*machine).backtrack' },

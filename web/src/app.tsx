@@ -153,7 +153,7 @@ export function App() {
             ) : empty ? (
               <Welcome upload={() => setDialog('upload')} />
             ) : state.view === 'compare' ? (
-              <Compare theme={theme} services={known.data ?? NO_NAMES} types={types.data ?? NO_NAMES} />
+              <Compare theme={theme} services={known.data ?? NO_NAMES} types={types.stale ? NO_NAMES : (types.data ?? NO_NAMES)} />
             ) : state.view === 'heatmap' ? (
               <Heatmap theme={theme} />
             ) : state.view === 'spans' ? (
