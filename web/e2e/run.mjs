@@ -605,6 +605,18 @@ const tests = {
     return page;
   },
 
+  async 'a service without profiles says so, in every view'() {
+    for (const view of ['explore', 'compare', 'heatmap', 'spans']) {
+      const page = await open(`service=nobody&view=${view}`);
+      await page.getByText('nobody has none here').waitFor();
+      await page.context().close();
+    }
+    const page = await open(`service=${encodeURIComponent('shop/checkout')}&from=now-20h&until=now-19h`);
+    await page.getByRole('button', { name: 'Last 24 hours' }).click();
+    await drawn(page);
+    return page;
+  },
+
   async 'an error of the server is shown with its words'() {
     const page = await open(`${SHOP}&from=now-30d&until=now-20d`);
     await page.getByText('No profiles').first().waitFor();

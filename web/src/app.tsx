@@ -101,6 +101,8 @@ export function App() {
 
   const page = useMemo<Page>(() => ({ state, update, now, refresh, notify }), [state, update, now, refresh, notify]);
   const empty = known.data?.length === 0 && !known.loading && !state.service;
+  // Without a type there is nothing that a view could ask.
+  const bare = state.view !== 'functions' && state.service !== '' && state.type === '' && types.data?.length === 0 && !types.stale;
   const show = (view: View) => update({ view, focus: '' });
   const refused = known.error && barred(known.code, known.error);
   return (
@@ -150,6 +152,10 @@ export function App() {
               <Notice tone="error" title={known.code ? 'The server refuses this' : 'The server did not answer'} action={known.code === 'invalid_argument' ? { text: 'Last hour', run: () => update({ from: 'now-1h', until: 'now' }) } : { text: 'Try again', run: known.retry }}>{known.error}</Notice>
             ) : empty && ever.data?.ingested ? (
               <Notice title="No profiles in this range" action={{ text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>There are profiles at other times, the newest of {new Date(ever.data.newest).toLocaleString()}.</Notice>
+            ) : types.error && state.type === '' ? (
+              <Notice tone="error" title="The profile types could not be read" action={{ text: 'Try again', run: types.retry }}>{types.error}</Notice>
+            ) : bare ? (
+              <Notice title="No profiles in this range" action={{ text: 'Last 24 hours', run: () => update({ from: 'now-24h', until: 'now' }) }}>{state.service} has none here. Look at a longer range, or choose another service.</Notice>
             ) : empty ? (
               <Welcome upload={() => setDialog('upload')} />
             ) : state.view === 'compare' ? (

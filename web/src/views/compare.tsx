@@ -74,8 +74,9 @@ export function Compare({ theme, services, types }: Props) {
   const asked = (each: Query) => [state.tenant, each.type, each.selector, each.start, each.end].join('|');
   const key = (each: Query) => `${asked(each)}|${state.nodes}`;
   const units = [left, right].map(({ type }) => parseType(type).unit);
-  const alike = units[0] === units[1];
-  const ready = left.type !== '' && right.type !== '' && alike;
+  const known = left.type !== '' && right.type !== '';
+  const alike = !known || units[0] === units[1];
+  const ready = known && alike;
   const both = useQuery('the comparison', ready && state.side === 'diff' ? `diff|${key(left)}|${key(right)}` : null, (signal, progress) => diff(left, right, state.nodes, { tenant: state.tenant, signal, progress }));
   const [unit] = units;
   const sides = both.data?.sides;
@@ -137,7 +138,7 @@ export function Compare({ theme, services, types }: Props) {
         </GraphState>
       ) : (
         <Notice title="These have no common unit" action={{ text: 'Side by side', run: () => update({ side: 'both' }) }}>
-          {typeLabel(left.type)} is measured in {units[0] || 'nothing'}, {typeLabel(right.type)} in {units[1] || 'nothing'}. Choose types of one unit for a diff.
+          {typeLabel(left.type)} is measured in {units[0]}, {typeLabel(right.type)} in {units[1]}. Choose types of one unit for a diff.
         </Notice>
       )}
     </>
