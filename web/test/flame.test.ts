@@ -346,6 +346,11 @@ describe('colour', () => {
     // How far a weak, a middle and a strong change are from their opposites; eyes with all colours see 0.07, 0.14 and 0.23.
     for (const eyes of [PROTANOPIA, DEUTERANOPIA]) for (const [step, apart] of [[1, 0.04], [3, 0.09], [6, 0.15]]) expect(distance(changes[6 - step], changes[6 + step], eyes)).toBeGreaterThan(apart);
   });
+  it.each(['light', 'dark'] as const)('lets names be read, %s', (theme) => {
+    const { fill, faded, plain, plainFaded, match, text, textFaded } = palette(theme);
+    for (const color of [...fill, plain, match, ...diffPalette(theme)]) expect(contrast(text, color), color).toBeGreaterThan(4.5);
+    for (const color of [...faded, plainFaded]) expect(contrast(textFaded, color), color).toBeGreaterThan(4.5);
+  });
   it('comes from OKLCH', () => {
     expect(oklch(1, 0, 0)).toBe('#ffffff');
     expect(oklch(0.628, 0.2577, 29.23)).toMatch(/^#(ff|fe)0[0-3]0[0-3]$/);
@@ -366,10 +371,11 @@ describe('texts on bars', () => {
 const PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]];
 const DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]];
 
+const linear = (color: string) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+
 /** How far two colours are apart in OKLab. */
 function distance(one: string, two: string, eyes: number[][]): number {
   const times = (matrix: number[][], vector: number[]) => matrix.map((row) => row.reduce((sum, each, i) => sum + each * vector[i], 0));
-  const linear = (color: string) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
   const lab = (color: string) => {
     const seen = times(eyes, linear(color)).map((part) => Math.max(0, Math.min(1, part)));
     const cones = times([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]], seen).map(Math.cbrt);
@@ -377,4 +383,11 @@ function distance(one: string, two: string, eyes: number[][]): number {
   };
   const [a, b] = [lab(one), lab(two)];
   return Math.hypot(...a.map((part, i) => part - b[i]));
+}
+
+/** As WCAG has it. */
+function contrast(one: string, two: string): number {
+  const light = (color: string) => linear(color).reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+  const [most, least] = [light(one), light(two)].sort((a, b) => b - a);
+  return (most + 0.05) / (least + 0.05);
 }
