@@ -219,6 +219,9 @@ const tests = {
     await page.route('**/api/v1/functions**', (route) => route.fulfill({ status: 404, contentType: 'text/plain', body: '404 page not found' }));
     await page.goto(`${base}/?${SHOP}&pane=trend`);
     await page.getByText('This server is older than its page').waitFor();
+    await page.route('**/api/v1/compare', (route) => route.fulfill({ status: 404, contentType: 'text/plain', body: '404 page not found' }));
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes`);
+    await page.getByText('It does not test yet which functions changed').waitFor();
     await page.goto(`${base}/?view=functions&find=json`);
     await page.getByText('This server is older than its page').waitFor();
     return page;
@@ -248,6 +251,22 @@ const tests = {
     const first = await page.locator('.table-row').first().innerText();
     assert.match(first, /pricing/);
     assert.match(first, /\+\d/);
+    // The same against other times: relative in the address, and the chart of the baseline shows where it lies.
+    const ranges = page.getByLabel('Ranges');
+    await page.goto(`${base}/?${SHOP}&view=compare&from=now-20m`);
+    await drawn(page);
+    assert.equal(await ranges.inputValue(), '');
+    await ranges.selectOption({ label: 'With the time before' });
+    await page.waitForURL(/left\.from=now-20m1200s/);
+    await drawn(page);
+    assert.equal(state(page).get('right.from'), 'now-20m');
+    assert.match(await page.getByRole('region', { name: 'Baseline' }).innerText(), /mean \d/);
+    await page.reload();
+    await drawn(page);
+    assert.equal(await ranges.inputValue(), 'before');
+    await ranges.selectOption({ label: 'Halves of the range' });
+    await page.waitForURL((url) => !url.searchParams.has('left.from'));
+    await drawn(page);
     await page.getByRole('radio', { name: 'Side by side' }).click();
     await page.waitForURL(/side=both/);
     await page.locator('.twin canvas').nth(1).waitFor();
@@ -283,7 +302,7 @@ const tests = {
     await page.goto(`${base}/?service=${encodeURIComponent('shop/checkout')}&type=${encodeURIComponent(MEMORY)}&view=compare`);
     await drawn(page);
     await side.getByRole('button', { name: /^Type/ }).click();
-    assert.deepEqual((await page.getByRole('option').allInnerTexts()).map((text) => text.split('\n')[0]), ['Memory allocated', 'Memory in use']);
+    assert.deepEqual((await page.getByRole('listbox').getByRole('option').allInnerTexts()).map((text) => text.split('\n')[0]), ['Memory allocated', 'Memory in use']);
     await page.getByRole('option', { name: 'Memory in use' }).click();
     await page.waitForURL(/right\.type=memory%3Ainuse_space/);
     await drawn(page);
@@ -331,9 +350,9 @@ const tests = {
     await page.waitForURL(/least=1/);
     await page.getByText(/by 1 percentage point or more beyond/).waitFor();
     assert.ok((await rows.count()) < all);
-    // Two halves of the same program.
-    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes`);
-    await page.getByText('No function changed beyond the noise').waitFor();
+    // Two halves of the same program; so sure that chance does not fail this.
+    await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&sure=99.9&least=1`);
+    await page.getByText('No function changed by 1 percentage point or more beyond the noise').waitFor();
     await page.goto(`${base}/?${SHOP}&view=compare&pane=changes&from=now-30m&until=${encodeURIComponent('now-29m40s')}&${versions.replaceAll('version', 'pod').replace('2.3.1', 'checkout-7d9f-a').replace('2.4.0', 'checkout-84c2-a')}`);
     await page.getByText('Too few profiles to tell').waitFor();
     await page.getByText(/The baseline has \d profiles/).waitFor();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { pprofOf, stacktracesRequest, withTime } from '../src/data/proto';
 import { parseMatchers, selector, wantedAt, withMatcher } from '../src/data/selector';
-import { describeRange, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
+import { describeRange, earlier, parseTime, rangeProblem, resolve, step, zoomRange } from '../src/data/time';
 import { closestType, isGauge, parseType, preferredType, seriesValue, typeLabel } from '../src/data/types';
 import { formatChance, formatChange, formatShare, formatValue } from '../src/data/units';
 import { DEFAULTS, format, parse } from '../src/data/url';
@@ -54,11 +54,23 @@ describe('time', () => {
   });
   it.each([
     ['now-1h', 'now', 'Last hour'],
+    ['now-20m', 'now', 'Last 20 minutes'],
+    ['now-1h30m', 'now', 'now-1h30m to now'],
     ['2027-01-15 07:00', '2027-01-15 08:00', '07:00 – 08:00'],
     ['2027-01-15 07:00:10', '2027-01-15 07:10', '07:00:10 – 07:10:00'],
     ['2027-01-13 23:30', '2027-01-14 00:30', '01-13 23:30 – 01-14 00:30'],
     ['2026-12-31 23:30', '2027-01-01 00:30', '2026-12-31 23:30 – 2027-01-01 00:30'],
   ])('%s until %s is called %s', (from, until, wanted) => expect(describeRange({ from, until }, Date.parse('2027-01-15T12:00'))).toBe(wanted));
+  it.each([
+    [{ from: 'now-1h', until: 'now' }, '1d', { from: 'now-1h1d', until: 'now-1d' }],
+    [{ from: 'now-90m', until: 'now-30m' }, '', { from: 'now-90m3600s', until: 'now-30m3600s' }],
+    [{ from: String(NOW - 1000), until: String(NOW) }, '1w', { from: String(NOW - 1000 - 6.048e8), until: String(NOW - 6.048e8) }],
+  ])('%j is earlier by %s as %j', (range, by, wanted) => {
+    expect(earlier(range, by, NOW)).toEqual(wanted);
+    const [now, then] = [resolve(range, NOW), resolve(wanted, NOW)];
+    expect(then.end - then.start).toBe(now.end - now.start);
+    expect(now.start - then.start).toBeGreaterThan(0);
+  });
   it('never zooms into the future', () => expect(Number(zoomRange({ start: NOW - 1000, end: NOW }, 4, NOW).until)).toBeLessThanOrEqual(NOW));
 });
 

@@ -11,7 +11,7 @@ import { exemplarsOf, findCell, nextCell } from '../src/ui/heat-grid';
 import { lonely, stack, table } from '../src/ui/time-chart';
 import { formatRelative, scaleOf, sortChanges } from '../src/ui/change-table';
 import { verdict } from '../src/views/changes';
-import { sideRange, swapped, titleOf } from '../src/views/compare';
+import { rangesOf, sideRange, swapped, titleOf, withRanges } from '../src/views/compare';
 import { nameOf } from '../src/views/files';
 import { bySize } from '../src/views/functions';
 import { distinct, idsIn } from '../src/views/spans';
@@ -151,6 +151,18 @@ describe('a comparison', () => {
     const cart = { ...none, service: 'cart' };
     expect(swapped({ left: none, right: cart }, whole, 0)).toEqual({ left: cart, right: none });
     expect(swapped(same, whole, 0)).toEqual({ left: { ...none, from: '51', until: '100' }, right: { ...none, from: '0', until: '50' } });
+  });
+  it.each(['before', 'day', 'week', ''])('of the range with what was %s', (value) => {
+    const state = { left: none, right: { ...none, filter: 'a="1"' }, from: 'now-1h', until: 'now' };
+    const next = withRanges(state, value, 0);
+    expect(rangesOf({ ...state, ...next }, 0)).toBe(value);
+    expect(next.right.filter).toBe('a="1"');
+    expect(withRanges({ ...state, ...next }, '', 0)).toEqual({ left: state.left, right: state.right });
+  });
+  it('may have ranges of its own', () => {
+    const state = { left: { ...none, from: 'now-2h', until: 'now-1h' }, right: none, from: 'now-1h', until: 'now' };
+    expect(rangesOf(state, 0)).toBe('own');
+    expect(withRanges(state, 'day', 0).left).toMatchObject({ from: 'now-1h1d', until: 'now-1d' });
   });
   it('is called by what it compares', () => {
     const shop = { service: 'shop', type: 'process_cpu:cpu:nanoseconds:cpu:nanoseconds' };

@@ -12,6 +12,8 @@ export interface Instants {
 
 const UNITS: Record<string, number> = { s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7, w: 6.048e8 };
 
+const UNIT_NAMES: Record<string, string> = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' };
+
 export const PRESETS: { label: string; from: string }[] = [
   { label: 'Last 5 minutes', from: 'now-5m' },
   { label: 'Last 15 minutes', from: 'now-15m' },
@@ -46,6 +48,15 @@ export function resolve(range: Range, now: number): Instants {
   return { start: Number.isFinite(start) && start < goodEnd ? Math.floor(start) : Math.floor(goodEnd - 3.6e6), end: Math.floor(goodEnd) };
 }
 
+/** The same range so long before: `1d`, `1w`; '' for the time just before it. Relative ranges stay so. */
+export function earlier(range: Range, by: string, now: number): Range {
+  const { start, end } = resolve(range, now);
+  const ago = by || `${Math.round((end - start) / 1000)}s`;
+  const [, count, unit] = ago.match(/^(\d+)([smhdw])$/)!;
+  const move = (text: string, at: number) => (text === 'now' ? `now-${ago}` : /^now\s*-/.test(text) ? `${text}${ago}` : String(at - Number(count) * UNITS[unit]));
+  return { from: move(range.from.trim(), start), until: move(range.until.trim(), end) };
+}
+
 export function rangeProblem(from: string, until: string, now: number): string | null {
   const start = parseTime(from, now);
   const end = parseTime(until, now);
@@ -58,6 +69,8 @@ export function describeRange(range: Range, now: number): string {
   if (range.until === 'now') {
     const preset = PRESETS.find((each) => each.from === range.from);
     if (preset) return preset.label;
+    const [, count, unit] = range.from.match(/^now-(\d+)([smhdw])$/) ?? [];
+    if (count) return `Last ${Number(count) === 1 ? UNIT_NAMES[unit] : `${count} ${UNIT_NAMES[unit]}s`}`;
     if (range.from.startsWith('now')) return `${range.from} to now`;
   }
   const { start, end } = resolve(range, now);

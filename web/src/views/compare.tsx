@@ -5,7 +5,7 @@ import { diff, flameGraph, profileTypes, series, type Query } from '../data/api'
 import { selector } from '../data/selector';
 import { fileName } from '../data/share';
 import { usePage } from '../data/state';
-import { describeRange, resolve, step, type Instants } from '../data/time';
+import { describeRange, earlier, resolve, step, type Instants, type Range } from '../data/time';
 import { closestType, isGauge, parseType, seriesValue, seriesValues, typeLabel } from '../data/types';
 import { useQuery } from '../data/use-query';
 import { formatChange, formatValue } from '../data/units';
@@ -59,6 +59,27 @@ export function swapped(state: Pick<State, Which>, whole: Instants, now: number)
   return { left: fixed('right'), right: fixed('left') };
 }
 
+/** What the whole range may be compared with. */
+const BEFORE = [
+  { value: 'before', text: 'With the time before', by: '' },
+  { value: 'day', text: 'With a day before', by: '1d' },
+  { value: 'week', text: 'With a week before', by: '1w' },
+];
+
+/** Which of these the ranges of the sides are: '' if they have none of their own, `own` for others. */
+export function rangesOf({ left, right, ...whole }: Pick<State, Which | 'from' | 'until'>, now: number): string {
+  if (!left.from && !right.from) return '';
+  const is = (side: Range, wanted: Range) => side.from === wanted.from && side.until === wanted.until;
+  return (is(right, whole) && BEFORE.find(({ by }) => is(left, earlier(whole, by, now)))?.value) || 'own';
+}
+
+/** The sides with such ranges. */
+export function withRanges({ left, right, from, until }: Pick<State, Which | 'from' | 'until'>, value: string, now: number): Pick<State, Which> {
+  const before = BEFORE.find((each) => each.value === value);
+  if (!before) return { left: { ...left, from: '', until: '' }, right: { ...right, from: '', until: '' } };
+  return { left: { ...left, ...earlier({ from, until }, before.by, now) }, right: { ...right, from, until } };
+}
+
 interface Props {
   theme: Theme;
   /** All services, and the types of the common one. */
@@ -101,6 +122,7 @@ export function Compare({ theme, services, types }: Props) {
         <button type="button" className="button quiet" title="Baseline and comparison the other way round" onClick={() => update({ ...swapped(state, whole, now), focus: '' })}>
           <Icon name="swap" /> <span>Swap</span>
         </button>
+        <Ranges />
         {state.side === 'diff' && sides && (
           <p className="compare-sum">
             {formatValue(sides.leftTicks, unit)} → {formatValue(sides.rightTicks, unit)}
@@ -145,6 +167,23 @@ export function Compare({ theme, services, types }: Props) {
   );
 }
 
+/** What is compared in time. */
+function Ranges() {
+  const { state, update, now } = usePage();
+  const value = rangesOf(state, now);
+  return (
+    <select className="input small" aria-label="Ranges" value={value} onChange={(event) => update({ ...withRanges(state, event.target.value, now), focus: '' })}>
+      <option value="">{differ(state) ? 'At the same time' : 'Halves of the range'}</option>
+      {BEFORE.map((each) => (
+        <option key={each.value} value={each.value}>
+          {each.text}
+        </option>
+      ))}
+      {value === 'own' && <option value="own">Ranges of their own</option>}
+    </select>
+  );
+}
+
 /** `shop · CPU · diff`, `shop · CPU → cart · CPU`. */
 export function titleOf(left: Pick<SideQuery, 'service' | 'type'>, right: Pick<SideQuery, 'service' | 'type'>): string {
   const name = ({ service, type }: Pick<SideQuery, 'service' | 'type'>) => `${service} · ${typeLabel(type)}`;
@@ -186,9 +225,11 @@ function SidePanel({ which, title, query, other, whole, theme, services, types }
   const side = state[which];
   const set = (patch: Partial<Side>, how?: 'replace') => update({ [which]: { ...side, ...patch }, focus: '' }, how);
   const type = parseType(query.type);
-  const every = step(whole, 120);
-  const answer = useQuery('the time series', query.type ? `side|${state.tenant}|${query.type}|${query.selector}|${whole.start}|${whole.end}|${every}` : null, (signal) =>
-    series({ ...query, ...whole }, { step: every, groupBy: [], average: isGauge(type), limit: 1 }, { tenant: state.tenant, signal }),
+  // Of a side that lies elsewhere in time, its own range.
+  const charted = query.start >= whole.start && query.end <= whole.end ? whole : { start: query.start, end: query.end };
+  const every = step(charted, 120);
+  const answer = useQuery('the time series', query.type ? `side|${state.tenant}|${query.type}|${query.selector}|${charted.start}|${charted.end}|${every}` : null, (signal) =>
+    series({ ...query, ...charted }, { step: every, groupBy: [], average: isGauge(type), limit: 1 }, { tenant: state.tenant, signal }),
   );
   const unit = seriesValue(type, 0, every).unit;
   const lines: Line[] = useMemo(
@@ -198,7 +239,7 @@ function SidePanel({ which, title, query, other, whole, theme, services, types }
   const color = which === 'left' ? (theme === 'light' ? '#4468b8' : '#82a4f0') : theme === 'light' ? '#a2429a' : '#dd86d5';
   const isWhole = query.start === whole.start && query.end === whole.end;
   const value = side.from && side.until ? { from: side.from, until: side.until } : isWhole ? { from: state.from, until: state.until } : { from: String(query.start), until: String(query.end) };
-  const span = whole.end - whole.start || 1;
+  const span = charted.end - charted.start || 1;
   const known = useTypes(query.service, types, whole);
   // What the common type is called in a service of another profiler.
   const closest = known && !side.type ? closestType(known, state.type) : '';
@@ -228,9 +269,9 @@ function SidePanel({ which, title, query, other, whole, theme, services, types }
         </p>
       )}
       <div className="side-chart" title={describeRange(value, now)}>
-        <TimeChart lines={lines} unit={unit} range={whole} step={every} theme={theme} label={`${title} over time`} height={92} color={color} brush={({ start, end }) => set({ from: String(start), until: String(end) })} />
+        <TimeChart lines={lines} unit={unit} range={charted} step={every} theme={theme} label={`${title} over time`} height={92} color={color} brush={({ start, end }) => set({ from: String(start), until: String(end) })} />
         <div className="side-range">
-          <i style={{ left: `${Math.max(0, ((query.start - whole.start) / span) * 100)}%`, right: `${Math.max(0, ((whole.end - query.end) / span) * 100)}%`, background: color }} />
+          <i style={{ left: `${Math.max(0, ((query.start - charted.start) / span) * 100)}%`, right: `${Math.max(0, ((charted.end - query.end) / span) * 100)}%`, background: color }} />
         </div>
       </div>
     </section>
