@@ -144,7 +144,8 @@ impl Compactor {
         self.metrics.round_ended("merge", failures, &self.metrics.merge_failures_total, now_ns);
     }
 
-    fn count_blocks(&self, tenants: &[TenantId]) {
+    /// Sets the gauges, by the catalogs that are known now.
+    pub(crate) fn count_blocks(&self, tenants: &[TenantId]) {
         let mut levels = [0_i64; 3];
         for state in tenants.iter().filter_map(|tenant| self.deps.catalog.cached(tenant)) {
             let level = |meta: &BlockMeta| (meta.level as usize).min(levels.len() - 1);
