@@ -25,11 +25,14 @@ mod commands;
 
 use std::process::ExitCode;
 
+use flamelake_telemetry::BuildInfo;
+
 /// Profiles of long-running processes made us choose it: it returns freed memory and does not fragment under many threads.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    BuildInfo::came_from(env!("FLAMELAKE_BUILD_REVISION"), env!("FLAMELAKE_BUILD_BRANCH"));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
