@@ -128,6 +128,11 @@ BOARDS = {
             panel("In flight", "short", (f"sum by (route) (flamelake_inflight_requests{sel(QUERIES)})", "{{route}}")),
             latency("Reading a catalog", "flamelake_catalog_load_seconds"),
         ],
+        "Recording rules": [
+            panel("Behind by", "s", (f"max by (instance) (flamelake_rules_lag_seconds{N}}})", "{{instance}}"), text="After recording-rules.catch-up, an hour, values are lost."),
+            panel("Samples by outcome", "short", (or_zero(rate("flamelake_rules_samples_total", by="outcome")), "{{outcome}}"), stack=True),
+            panel("Windows tried again, skipped", "short", (rate("flamelake_rules_retries_total"), "tried again"), (rate("flamelake_rules_skipped_windows_total"), "skipped")),
+        ],
         "Store-gateway": [
             latency("Time of a question", "flamelake_store_gateway_query_seconds"),
             panel("Blocks", "short", (rate("flamelake_store_gateway_blocks_read_total"), "answered from"), (rate("flamelake_store_gateway_blocks_opened_total"), "opened anew")),

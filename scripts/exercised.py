@@ -2,6 +2,7 @@
 """Starts a server, makes it do a little of everything, and prints what /metrics says then: the names that really exist.
 Used by metrics-page.py, alerts-check.py and dashboards-check.py. FLAMELAKE_BIN names the server."""
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -58,13 +59,28 @@ def tls_flags(folder):
             f"--server.grpc-tls-key-path={key}"]
 
 
+def rules_flags(port):
+    """Recording rules, whose samples nobody takes: the server itself answers 404."""
+    return ["--tenant-settings.recording-rules.enabled=true", f"--recording-rules.remote-write-url=http://127.0.0.1:{port}/nobody",
+            "--recording-rules.interval=1s", "--recording-rules.delay=1s"]
+
+
+def make_rule(url, metric="profiles_cpu"):
+    """A recording rule of all CPU profiles, if there is none."""
+    def call(method, body):
+        return ask(f"{url}/settings.v1.RecordingRulesService/{method}", "POST", json.dumps(body).encode(), {"content-type": "application/json"})
+    if metric not in call("ListRecordingRules", {})[1]:
+        status, text = call("UpsertRecordingRule", {"metricName": metric, "matchers": [f'{{__profile_type__="{TYPE}"}}'], "groupBy": ["service_name"]})
+        assert status == 200, text
+
+
 @contextlib.contextmanager
 def server(*flags):
     """A process of `all` on free ports; yields its URL."""
     with tempfile.TemporaryDirectory() as scratch:
         port = free_port()
         args = [binary(), "--target=all", f"--storage.filesystem.dir={scratch}/data", "--server.http-listen-address=127.0.0.1",
-                f"--server.http-listen-port={port}", "--server.grpc-listen-port=0", "--log.level=error", *flags]
+                f"--server.http-listen-port={port}", "--server.grpc-listen-port=0", "--log.level=error", *rules_flags(port), *flags]
         process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         url = f"http://127.0.0.1:{port}"
         try:
@@ -85,6 +101,7 @@ def exercise(url, rounds=3):
     """Pushes, flushes, asks, and is refused."""
     def run(*args):
         return subprocess.run([binary(), *args, f"--url={url}"], capture_output=True, text=True)
+    make_rule(url)
     for n in range(rounds):
         for service in ("shop", "cart"):
             done = run("push", "--now", f"--label=service_name={service}", f"--label=round=r{n}", str(PROFILE))
@@ -110,7 +127,7 @@ def exercised_scrape():
         exercise(url)
         for _ in range(100):
             text = scrape(url)
-            if "flamelake_compactor_merges_total{" in text and "flamelake_object_storage_retries_total{" in text:
+            if all(name + "{" in text for name in ("flamelake_compactor_merges_total", "flamelake_object_storage_retries_total", "flamelake_rules_samples_total")):
                 return text
             time.sleep(0.1)
             ask(url + f"/pyroscope/label-names?from=now-{2 + int(time.time()) % 50}h&until=now")
