@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 import uuid
 
 import drills
@@ -41,7 +42,7 @@ def faster(text):
         name = (re.findall(r"- alert: (\w+)", part) or [""])[0]
         factor = FACTORS.get(name, FACTOR_OF_HOURS if re.search(r"^ *for: \d+h", part, re.M) else FACTOR)
         part = re.sub(r"(\[|for: |offset )(\d+)([smh])\b", lambda found: f"{found[1]}{max(int(found[2]) * SECONDS[found[3]] // factor, 4)}s", part)
-        return re.sub(r"(_seconds > )(\d{4,})", lambda found: f"{found[1]}{int(found[2]) // factor}", part)
+        return re.sub(r"(_seconds\)? > )(\d{3,})", lambda found: f"{found[1]}{int(found[2]) // factor}", part)
     return "".join(rule(part) for part in re.split(r"(?=^ *- alert: )", text, flags=re.M))
 
 
@@ -61,21 +62,38 @@ class Watch:
                       f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=error")
 
     def firing(self):
-        try:
-            alerts = json.loads(exercised.ask(f"http://127.0.0.1:{self.port}/api/v1/alerts")[1])["data"]["alerts"]
-        except OSError:
-            return {}
+        """Severity by name; a Prometheus that does not answer says nothing."""
+        for _ in range(60):
+            try:
+                alerts = json.loads(exercised.ask(f"http://127.0.0.1:{self.port}/api/v1/alerts")[1])["data"]["alerts"]
+                break
+            except (OSError, ValueError):
+                time.sleep(0.5)
+        else:
+            sys.exit("Prometheus does not answer")
         return {each["labels"]["alertname"]: each["labels"]["severity"] for each in alerts if each["state"] == "firing"}
 
 
+def sections_of(page):
+    """(title, text) of each section of a runbook."""
+    for section in re.split(r"^## ", (RUNBOOKS / f"{page}.md").read_text(), flags=re.M)[1:]:
+        yield section.split("\n", 1)[0], section
+
+
+def blocks_of(text):
+    return re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)
+
+
 class Runbook:
-    """The code blocks of an alert's page that a machine can run, by the section they stand in."""
+    """The code blocks of an alert's page that a machine can run, by the section they stand in. Where it says to follow another page, that
+    page's blocks belong to what is to be done."""
 
     def __init__(self, alert, environment):
         self.alert, self.environment, self.blocks = alert, environment, []
-        for section in re.split(r"^## ", (RUNBOOKS / f"{alert}.md").read_text(), flags=re.M)[1:]:
-            title = section.split("\n", 1)[0]
-            self.blocks += [(title, block) for block in re.findall(r"^```sh\n(.*?)^```", section, re.S | re.M)]
+        for title, text in sections_of(alert):
+            self.blocks += [(title, block) for block in blocks_of(text)]
+            for page in re.findall(r"^Follow \[[^\]]*\]\(([\w-]+)\.md\)", text, re.M):
+                self.blocks += [(title, block) for _, followed in sections_of(page) for block in blocks_of(followed)]
 
     def run(self, sections, may_fail=False):
         """(how many ran, what they said, faults)."""
@@ -181,7 +199,7 @@ class Crowd:
             thread.join()
 
 
-# What each cause gives back removes it, as a person would by the runbook.
+# What each cause gives back removes it, as a person would by the runbook; what that gives back, if it can be called, is done when all is well.
 @Cause({"FlamelakeDown": "it does not answer"}, where="front-1")
 def querier_dies(cluster, _):
     cluster.stop("front-1", signal.SIGKILL)
@@ -266,6 +284,70 @@ def queriers_have_no_room(cluster, users):
     probe.run = users.run
     others = Crowd(12, probe.total)
     return lambda: (others.stop(), all_again(cluster, FRONTS))
+
+
+class RulesReceiver:
+    """A Prometheus that takes the samples of recording rules, and the queriers that send them there."""
+
+    def __init__(self, cluster, users):
+        self.cluster, self.run = cluster, users.run
+        self.port = cluster.ports.setdefault("receiver", exercised.free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        folder = self.cluster.folder
+        (folder / "receiver.yml").write_text("{}")
+        self.cluster.start("receiver", "prometheus", f"--config.file={folder}/receiver.yml", f"--storage.tsdb.path={folder}/received",
+                           f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-remote-write-receiver", "--log.level=error")
+
+    def queriers_send_to(self, url):
+        all_again(self.cluster, FRONTS, "--tenant-settings.recording-rules.enabled=true", f"--recording-rules.remote-write-url={url}",
+                  f"--recording-rules.interval={RULES_EVERY}s", "--recording-rules.delay=2s")
+        exercised.make_rule(self.cluster.url("front-0"), "drilled_cpu")
+
+    def times(self):
+        """Of the samples that are there."""
+        query = urllib.parse.urlencode({"query": f'drilled_cpu{{service_name="{self.run}"}}[1h]'})
+        try:
+            found = json.loads(exercised.ask(f"{self.url}/api/v1/query?{query}")[1])["data"]["result"]
+        except OSError:
+            return []
+        return [float(at) for series in found for at, _ in series["values"]]
+
+    def until_sent(self, count, seconds=120):
+        end = time.time() + seconds
+        while len(self.times()) < count or self.times()[-1] < time.time() - 5 * RULES_EVERY:
+            assert time.time() < end, f"samples of rules do not come: {len(self.times())}"
+            time.sleep(1)
+
+
+RULES_EVERY = 5
+
+
+@Cause({"FlamelakeRulesLate": r"flamelake_rules_lag_seconds [1-9]\d"}, where="all fronts")
+def receiver_of_rules_is_away(cluster, users):
+    receiver = RulesReceiver(cluster, users)
+    receiver.start()
+    receiver.queriers_send_to(receiver.url + "/api/v1/write")
+    receiver.until_sent(2)
+    cluster.stop("receiver", signal.SIGKILL)
+
+    def undo():
+        receiver.start()
+        receiver.until_sent(8)
+        times = receiver.times()
+        gaps = {round(after - before) for before, after in itertools.pairwise(times)}
+        assert gaps == {RULES_EVERY}, f"windows are missing, or there twice: {times}"
+    return undo
+
+
+@Cause({"FlamelakeRulesDropped": 'outcome="refused"'}, where="all fronts")
+def receiver_of_rules_refuses(cluster, users):
+    receiver = RulesReceiver(cluster, users)
+    if "receiver" not in cluster.processes:
+        receiver.start()
+    receiver.queriers_send_to(receiver.url + "/no-receiver")
+    return lambda: (receiver.queriers_send_to(receiver.url + "/api/v1/write"), receiver.until_sent(2))
 
 
 @Cause({"FlamelakePanics": r"flamelake_panics_total [1-9]"}, where="front-1")
@@ -477,16 +559,22 @@ def disk_of_a_log_fills(cluster, _):
     disk = cluster.folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "flamelake-drill", disk], check=True)
-    again(cluster, "ingester-0", f"--log.url=file://{disk}/log")
+    # As docs/operations/cluster.md says: stopped cleanly, then the old place is emptied.
+    cluster.stop("ingester-0")
+    shutil.rmtree(cluster.folder / "objects/profiles/log/ingester-0")
+    cluster.role("ingester-0", f"--log.url=file://{disk}/log")
+    cluster.ready("ingester-0")
     with open(disk / "filler", "wb") as filler:
         filler.write(b"x" * (60 << 20))
 
-    def undo():
-        (disk / "filler").unlink()
-        # Back to the bucket: what lies on the disk becomes blocks first.
-        assert exercised.ask(cluster.url("ingester-0") + "/ingester/prepare-shutdown", "POST")[0] == 204
+    def back_to_the_bucket():
         again(cluster, "ingester-0")
         subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
+
+    def undo():
+        (disk / "filler").unlink()
+        return back_to_the_bucket
     return undo
 
 
@@ -540,7 +628,7 @@ class Drill:
     def runbooks(self, cause, users, sections, sick):
         count, faults = 0, []
         for alert, shows in cause.alerts.items():
-            where = {"busiest": [getattr(users, "busiest", "")], "all ingesters": INGESTERS}.get(cause.where, [cause.where])
+            where = {"busiest": [getattr(users, "busiest", "")], "all ingesters": INGESTERS, "all fronts": FRONTS}.get(cause.where, [cause.where])
             told = ""
             for name in where:
                 # Where nobody says which process it is, one of them shows it.
@@ -587,17 +675,20 @@ class Drill:
             ran, failed = self.runbooks(cause, users, {"How to tell"}, sick=True)
             faults += failed
         finally:
-            undo()
+            afterwards = undo()
         mended = time.time()
         more, failed = self.runbooks(cause, users, {"What to do", "It is over when"}, sick=False)
         faults += failed
         while (illness := self.illness(expected)) and time.time() < mended + PATIENCE_TO_RECOVER:
             time.sleep(1)
+        well = time.time() - mended
         if illness:
             faults.append(f"not well {PATIENCE_TO_RECOVER} s after: {illness}")
+        if callable(afterwards):
+            afterwards()
         others = sorted(seen - expected)
         print(f"alerts: {cause.name}: {', '.join(sorted(expected & seen))} after {took:.0f} s; {ran + more} blocks of runbooks; well after "
-              f"{time.time() - mended:.0f} s; fired too: {', '.join(others) or 'nothing'}", flush=True)
+              f"{well:.0f} s; fired too: {', '.join(others) or 'nothing'}", flush=True)
         for fault in faults:
             print(f"alerts: {cause.name}: FAILED: {fault}", flush=True)
         return len(expected & seen), len(faults)
@@ -628,8 +719,8 @@ def main():
             failed += not users.acknowledged <= stored <= users.acknowledged + repeated
         finally:
             cluster.end()
-            if "prometheus" in cluster.processes:
-                cluster.processes["prometheus"].kill()
+            for name in {"prometheus", "receiver"} & set(cluster.processes):
+                cluster.processes[name].kill()
             subprocess.run(["umount", f"{folder}/disk"], capture_output=True)
     print(f"alerts: {fired} fired of {sum(len(cause.alerts) for cause in wanted)}, {failed} faults")
     sys.exit(bool(failed))
