@@ -7,6 +7,7 @@ mod section;
 mod parse;
 mod relabel;
 mod usage_group;
+mod recording_rules;
 mod byte_size;
 mod duration;
 mod secret;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flamelake_model::TenantId;
+use flamelake_model::recording_rule::StaticRules;
 use flamelake_model::relabel::RelabelRules;
 use flamelake_model::usage_group::{Sampling, UsageGroups};
 
@@ -81,7 +82,10 @@ crate::section! {
         /// The two limits on nodes hold for merged pprof profiles too.
         "querier.max-flamegraph-nodes-on-select-merge-profile"
             => pub max_flamegraph_nodes_on_select_merge_profile: bool = false,
-        /// Recording rules of a tenant. 0 = no bound.
+        /// Recording rules that are always there, beside those that requests make: `metric_name`, `matchers`, and if wanted `group_by`,
+        /// `external_labels` and `function`.
+        "recording-rules.static" => pub recording_rules: StaticRules = StaticRules::default(),
+        /// Recording rules of a tenant that requests may make. 0 = no bound.
         "recording-rules.max-rules-per-tenant" => pub max_recording_rules: usize = 25,
         /// How long data is kept. 0 = for ever.
         "retention-period" => pub retention_period: Duration = DAY * 30,
@@ -92,11 +96,23 @@ crate::section! {
 pub trait LimitsSource: Debug + Send + Sync {
     /// The limits that hold now.
     fn for_tenant(&self, tenant: &TenantId) -> Arc<Limits>;
+    /// Tenants with limits of their own.
+    fn named(&self) -> Vec<TenantId>;
+    /// The limits of all others.
+    fn for_others(&self) -> Arc<Limits>;
 }
 
 /// The same limits for everyone.
 impl LimitsSource for Arc<Limits> {
     fn for_tenant(&self, _: &TenantId) -> Arc<Limits> {
+        Self::clone(self)
+    }
+
+    fn named(&self) -> Vec<TenantId> {
+        Vec::new()
+    }
+
+    fn for_others(&self) -> Arc<Limits> {
         Self::clone(self)
     }
 }

@@ -62,6 +62,14 @@ impl LimitsSource for TenantLimits {
     fn for_tenant(&self, tenant: &TenantId) -> Arc<Limits> {
         self.overrides().get(tenant).map_or_else(|| Arc::clone(&self.defaults), Arc::clone)
     }
+
+    fn named(&self) -> Vec<TenantId> {
+        self.overrides().keys().cloned().collect()
+    }
+
+    fn for_others(&self) -> Arc<Limits> {
+        Arc::clone(&self.defaults)
+    }
 }
 
 fn parse(text: &str, origin: &str, defaults: &Limits) -> Result<BTreeMap<TenantId, Arc<Limits>>, ConfigError> {

@@ -11,6 +11,7 @@ mod profile_id;
 pub mod selector;
 pub mod relabel;
 pub mod usage_group;
+pub mod recording_rule;
 pub mod tree;
 pub mod flamegraph;
 pub mod flamegraph_diff;

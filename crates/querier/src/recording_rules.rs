@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use flamelake_api::settings::v1;
 use flamelake_config::LimitsSource;
+use flamelake_model::recording_rule::{is_label_name, is_static_id};
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_object_storage::Bucket;
 use flamelake_rpc::{Idempotent, RpcRouter};
@@ -136,7 +137,7 @@ impl RecordingRules {
         if config.interval < INTERVAL_MIN || config.interval > INTERVAL_MAX || config.interval.subsec_nanos() != 0 {
             return Err(RulesConfigError::Interval);
         }
-        if !config.tenant_label.is_empty() && !rule::is_label_name(&config.tenant_label) {
+        if !config.tenant_label.is_empty() && !is_label_name(&config.tenant_label) {
             return Err(RulesConfigError::TenantLabel { label: config.tenant_label });
         }
         let metrics = Metrics::register(&deps.registry)?;
@@ -177,14 +178,22 @@ impl RecordingRules {
             })
     }
 
+    /// Those that requests made, and those of the configuration.
+    async fn all(&self, tenant: &TenantId) -> Result<store::ById, StatusError> {
+        let mut rules = self.store.load(tenant).await?;
+        let provisioned = &self.limits.for_tenant(tenant).recording_rules;
+        rules.extend(provisioned.iter().map(|(id, spec)| (id.to_owned(), Rule::provisioned(id, spec, 0))));
+        Ok(rules)
+    }
+
     async fn get(&self, tenant: &TenantId, id: &str) -> Result<v1::GetRecordingRuleResponse, StatusError> {
-        let rules = self.store.load(tenant).await?;
+        let rules = self.all(tenant).await?;
         let rule = rules.get(id).ok_or_else(|| missing(id))?;
         Ok(v1::GetRecordingRuleResponse { rule: Some(rule.message()) })
     }
 
     async fn list(&self, tenant: &TenantId) -> Result<v1::ListRecordingRulesResponse, StatusError> {
-        let rules = self.store.load(tenant).await?;
+        let rules = self.all(tenant).await?;
         Ok(v1::ListRecordingRulesResponse { rules: rules.values().map(Rule::message).collect() })
     }
 
@@ -219,6 +228,7 @@ impl RecordingRules {
     }
 
     async fn replace(&self, tenant: &TenantId, rule: Rule) -> Result<Rule, StatusError> {
+        refuse_provisioned(&rule.id)?;
         let replaced =
             |kept: &Rule| Rule { generation: kept.generation + 1, created_at_ms: kept.created_at_ms, ..rule.clone() };
         self.store
@@ -239,10 +249,20 @@ impl RecordingRules {
     }
 
     async fn delete(&self, tenant: &TenantId, id: &str) -> Result<v1::DeleteRecordingRuleResponse, StatusError> {
+        refuse_provisioned(id)?;
         let removed = |rules: &mut store::ById| rules.remove(id).map(drop).ok_or_else(|| missing(id));
         self.store.change(tenant, removed).await?;
         Ok(v1::DeleteRecordingRuleResponse {})
     }
+}
+
+fn refuse_provisioned(id: &str) -> Result<(), StatusError> {
+    if is_static_id(id) {
+        let why =
+            "this rule comes from the configuration (recording-rules.static of the tenant's limits): change it there";
+        return Err(StatusError::new(ErrorCode::FailedPrecondition, why));
+    }
+    Ok(())
 }
 
 fn missing(id: &str) -> StatusError {

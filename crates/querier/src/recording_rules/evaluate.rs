@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flamelake_model::function_series::PartialFunctionSeries;
 use flamelake_model::query::PartialTimeSeries;
+use flamelake_model::recording_rule::Asked;
 use flamelake_model::{ErrorCode, StatusError, TenantId};
 use flamelake_runtime::clock::SharedClock;
 use futures::{StreamExt as _, stream};
@@ -103,7 +104,7 @@ impl Evaluator {
             return Ok(failed(rule, why));
         }
         let own = (!self.tenant_label.is_empty()).then(|| (self.tenant_label.as_str(), tenant.as_str()));
-        let series = groups.into_iter().map(|(group, value)| Series { labels: rule.labels(&group, own), value });
+        let series = groups.into_iter().map(|(group, value)| Series { labels: rule.spec.labels(&group, own), value });
         Ok(Outcome { id: rule.id.clone(), generation: rule.generation, series: series.collect(), failed: None })
     }
 
@@ -116,7 +117,7 @@ impl Evaluator {
     ) -> Result<Groups, StatusError> {
         let caller = Caller { tenants: vec![tenant.clone()], utf8_label_names: true };
         let asked = async {
-            match rule.function.clone() {
+            match rule.spec.function.clone() {
                 None => Box::pin(self.totals(&caller, rule, span)).await,
                 Some(function) => Box::pin(self.totals_of(function, &caller, rule, span)).await,
             }
@@ -134,7 +135,7 @@ impl Evaluator {
     }
 
     async fn totals(&self, caller: &Caller, rule: &Rule, span: Span) -> Result<Answer<Groups>, StatusError> {
-        let asked = rule.asked()?;
+        let asked = asked(rule)?;
         let input = SeriesInput {
             profile_type: asked.profile_type.to_string(),
             label_selector: asked.selector.to_string(),
@@ -142,7 +143,7 @@ impl Evaluator {
             start: span.start_ms,
             end: span.end_ms,
             step: span.seconds(),
-            group_by: rule.group_by.clone(),
+            group_by: rule.spec.group_by.clone(),
             ..SeriesInput::default()
         };
         let at_end = |part: PartialTimeSeries| {
@@ -160,14 +161,14 @@ impl Evaluator {
         rule: &Rule,
         span: Span,
     ) -> Result<Answer<Groups>, StatusError> {
-        let asked = rule.asked()?;
+        let asked = asked(rule)?;
         let input = FunctionSeriesInput {
             profile_type: asked.profile_type.to_string(),
             label_selector: asked.selector.to_string(),
             start: span.start_ms,
             end: span.end_ms,
             step: span.seconds(),
-            group_by: rule.group_by.clone(),
+            group_by: rule.spec.group_by.clone(),
             functions: FunctionsInput::Names(vec![function]),
             ..FunctionSeriesInput::default()
         };
@@ -178,6 +179,10 @@ impl Evaluator {
         let answer = self.querier.function_series(caller, &input).await?;
         Ok(answer.map(|parts| parts.functions.into_iter().filter_map(at_end).collect()))
     }
+}
+
+fn asked(rule: &Rule) -> Result<Asked, StatusError> {
+    rule.spec.asked().map_err(|error| StatusError::from_coded(&error))
 }
 
 fn failed(rule: &Rule, why: String) -> Outcome {

@@ -1,9 +1,10 @@
 //! The life of rules: one task for each tenant that this process owns, one window after the other, each stored before it is sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flamelake_config::LimitsSource;
 use flamelake_model::{StatusError, TenantId};
 use flamelake_runtime::clock::SharedClock;
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use super::evaluate::{Evaluator, Patience};
 use super::metrics::Metrics;
 use super::remote_write::{Receiver, Refusal, requests};
 use super::rule::Rule;
-use super::store::RuleStore;
+use super::store::{ById, RuleStore};
 use super::window::{Next, Outcome, Schedule, Window};
 use super::{RecordingRulesDeps, RuleOwnership};
 use crate::numbered::Place;
@@ -33,6 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Ruler {
     store: RuleStore,
     receiver: Arc<dyn Receiver>,
+    limits: Arc<dyn LimitsSource>,
     ownership: Arc<dyn RuleOwnership>,
     clock: SharedClock,
     metrics: Metrics,
@@ -45,11 +47,21 @@ pub(super) struct Ruler {
 }
 
 /// The newest window, known to have arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Arrived {
     place: Place,
     /// `None`: there was never one.
     end_ms: Option<i64>,
+    start_ms: i64,
+    /// Rules that it has an outcome of.
+    rules: BTreeSet<String>,
+}
+
+impl Arrived {
+    fn of(place: Place, window: &Window) -> Self {
+        let rules = window.rules.iter().map(|outcome| outcome.id.clone()).collect();
+        Self { place, end_ms: Some(window.end_ms), start_ms: window.start_ms, rules }
+    }
 }
 
 /// What a tenant's task knows between windows.
@@ -58,6 +70,8 @@ struct Progress {
     arrived: Option<Arrived>,
     patience: Patience,
     failures: u32,
+    /// Since when rules of the configuration are known here, Unix milliseconds.
+    seen: HashMap<String, i64>,
 }
 
 /// Why a window is not done.
@@ -77,7 +91,7 @@ impl Ruler {
         receiver: Arc<dyn Receiver>,
         metrics: Metrics,
     ) -> Self {
-        let RecordingRulesDeps { querier, ownership, clock, .. } = deps;
+        let RecordingRulesDeps { querier, limits, ownership, clock, .. } = deps;
         let evaluator = Evaluator {
             querier,
             clock: SharedClock::clone(&clock),
@@ -88,6 +102,7 @@ impl Ruler {
         Self {
             store,
             receiver,
+            limits,
             ownership,
             clock,
             metrics,
@@ -110,7 +125,7 @@ impl Ruler {
                 }
             }
             running.retain(|_, task| !task.is_finished());
-            match self.store.tenants().await {
+            match self.tenants().await {
                 Ok(tenants) => {
                     for tenant in tenants.into_iter().filter(|tenant| self.ownership.owns(tenant)) {
                         let task = || tasks.spawn(Arc::clone(self).tenant(tenant.clone()));
@@ -122,6 +137,17 @@ impl Ruler {
             self.tell_lag();
             self.clock.sleep(self.interval.min(PAUSE_MAX)).await;
         }
+    }
+
+    /// Who has, or had, rules.
+    async fn tenants(&self) -> Result<BTreeSet<TenantId>, StatusError> {
+        let mut tenants: BTreeSet<TenantId> = self.store.tenants().await?.into_iter().collect();
+        let mut others = self.limits.named();
+        if !self.limits.for_others().recording_rules.is_empty() {
+            others.extend(self.store.tenants_with_data().await?);
+        }
+        tenants.extend(others.into_iter().filter(|tenant| !self.limits.for_tenant(tenant).recording_rules.is_empty()));
+        Ok(tenants)
     }
 
     async fn tenant(self: Arc<Self>, tenant: TenantId) {
@@ -153,7 +179,7 @@ impl Ruler {
             None => self.newest_arrived(tenant, progress.failures > 0).await?,
         };
         progress.arrived = Some(arrived.clone());
-        let rules = self.store.load(tenant).await?;
+        let rules = self.rules(tenant, &arrived, &mut progress.seen).await?;
         let Some(created_at_ms) = rules.values().map(|rule| rule.created_at_ms).min() else {
             self.unsent.lock().remove(tenant);
             return Ok(self.interval);
@@ -186,14 +212,33 @@ impl Ruler {
         };
         self.count(&window);
         self.send(tenant, &window).await?;
-        progress.arrived = Some(Arrived { place, end_ms: Some(window.end_ms) });
+        progress.arrived = Some(Arrived::of(place, &window));
         Ok(Duration::ZERO)
+    }
+
+    /// Those that requests made, and those of the configuration: these count since the newest window if they are in it, else from now on.
+    async fn rules(
+        &self,
+        tenant: &TenantId,
+        arrived: &Arrived,
+        seen: &mut HashMap<String, i64>,
+    ) -> Result<ById, StatusError> {
+        let mut rules = self.store.load(tenant).await?;
+        let provisioned = &self.limits.for_tenant(tenant).recording_rules;
+        seen.retain(|id, _| provisioned.iter().any(|(known, _)| known == id));
+        let now_ms = self.now_ms();
+        for (id, spec) in provisioned.iter() {
+            let first_seen_ms = *seen.entry(id.to_owned()).or_insert(now_ms);
+            let created_at_ms = if arrived.rules.contains(id) { arrived.start_ms } else { first_seen_ms };
+            rules.insert(id.to_owned(), Rule::provisioned(id, spec, created_at_ms));
+        }
+        Ok(rules)
     }
 
     /// The newest window is sent again: whoever stored it may have died before it arrived.
     async fn newest_arrived(&self, tenant: &TenantId, is_again: bool) -> Result<Arrived, StepError> {
         let Some((place, window)) = self.store.windows.newest(tenant).await? else {
-            return Ok(Arrived { place: Place::default(), end_ms: None });
+            return Ok(Arrived::default());
         };
         self.unsent.lock().insert(tenant.clone(), window.end_ms);
         if self.schedule.is_kept(window.end_ms, self.now_ms()) {
@@ -202,7 +247,7 @@ impl Ruler {
             self.metrics.skipped_windows.inc();
             warn!(%tenant, "a window of recording rules could not be sent while it was young enough (recording-rules.catch-up)");
         }
-        Ok(Arrived { place, end_ms: Some(window.end_ms) })
+        Ok(Arrived::of(place, &window))
     }
 
     async fn send(&self, tenant: &TenantId, window: &Window) -> Result<(), StepError> {

@@ -52,7 +52,14 @@ impl RuleStore {
         self.rules.change(tenant, |all| change(&mut all.rules)).await
     }
 
-    /// Who has, or had, rules.
+    /// Everybody of whom there is anything in the bucket.
+    pub(super) async fn tenants_with_data(&self) -> Result<Vec<TenantId>, StatusError> {
+        let listed = self.rules.bucket().list_folders("tenants/").await;
+        let names = listed.map_err(|error| StatusError::from_coded(&error))?;
+        Ok(names.iter().filter_map(|name| TenantId::parse(name).ok()).collect())
+    }
+
+    /// For whom requests made rules, or once did.
     pub(super) async fn tenants(&self) -> Result<Vec<TenantId>, StatusError> {
         let listed = self.rules.bucket().list(TENANTS).await.map_err(|error| StatusError::from_coded(&error))?;
         Ok(listed.iter().filter_map(|entry| TenantId::parse(entry.key.strip_prefix(TENANTS)?).ok()).collect())

@@ -19,6 +19,7 @@ use flamelake_model::function_series::{
     FunctionMatch, FunctionPoint, FunctionSeries, FunctionSeriesQuery, PartialFunctionSeries,
 };
 use flamelake_model::query::{PartialAnswer, PartialPoint, PartialQuery, PartialResult, PartialTimeSeries, QueryStats};
+use flamelake_model::recording_rule::{RuleSpec, StaticRules};
 use flamelake_object_storage::faulty::{Faults, FaultyStore};
 use flamelake_object_storage::{BucketDeps, RetryPolicy};
 use flamelake_runtime::clock::Clock as _;
@@ -169,6 +170,7 @@ struct World {
     profiles: Arc<Profiles>,
     taken: Arc<Taken>,
     config: RecordingRulesConfig,
+    limits: Limits,
 }
 
 impl World {
@@ -180,12 +182,20 @@ impl World {
         // The store's clock is the machine's.
         let now = flamelake_runtime::clock::SystemClock::shared().unix_nanos();
         let clock = FakeClock::at_unix_nanos(now - now % 60_000_000_000 + 60_000_000_000);
-        Self { bucket, faults, clock, profiles: Arc::default(), taken: Arc::default(), config }
+        Self {
+            bucket,
+            faults,
+            clock,
+            profiles: Arc::default(),
+            taken: Arc::default(),
+            config,
+            limits: Limits { max_recording_rules: 3, ..Limits::default() },
+        }
     }
 
     fn rules(&self) -> RecordingRules {
         let member = Member { name: "one".to_owned(), api: Arc::clone(&self.profiles) as Arc<dyn IngesterApi> };
-        let limits: Arc<dyn LimitsSource> = Arc::new(Arc::new(Limits { max_recording_rules: 3, ..Limits::default() }));
+        let limits: Arc<dyn LimitsSource> = Arc::new(Arc::new(self.limits.clone()));
         let registry = Registry::new();
         let querier = Querier::with_catalog(
             QuerierConfig { timeout: Duration::ZERO, ..QuerierConfig::default() },
@@ -421,4 +431,50 @@ async fn without_rules_nothing_is_sent_and_new_ones_begin_where_they_are() {
     rules.upsert(&a, rule("n", "some")).await.unwrap();
     world.pass(MINUTE * 3).await;
     assert_eq!(times(&world.taken.of("n")), ends(now, 2));
+}
+
+/// Those of the configuration count from when they are first seen, over a restart and a downtime, and are not changed by requests.
+#[tokio::test]
+async fn rules_of_the_configuration_are_rules_too() {
+    let mut world = World::new(RecordingRulesConfig::default());
+    let a = tenant("a");
+    let spec = |metric: &str| RuleSpec {
+        metric_name: metric.to_owned(),
+        matchers: rule(metric, "some").matchers,
+        group_by: vec!["pod".to_owned()],
+        ..RuleSpec::default()
+    };
+    world.limits.recording_rules = StaticRules::new([spec("m")]).unwrap();
+    // Whoever has data has them.
+    world.bucket.put("tenants/a/catalog/x", Bytes::new()).await.unwrap();
+    let (rules, start) = (world.rules(), world.now_ms());
+    let (task, stop) = run(&rules);
+    world.pass(MINUTE * 3).await;
+    assert_eq!(times(&world.taken.of("m")), ends(start, 2));
+    stop.cancel();
+    task.await.unwrap();
+    // With a second one after a downtime: the first is made up for, the second begins.
+    world.clock.advance(MINUTE * 5);
+    world.limits.recording_rules = StaticRules::new([spec("m"), spec("n")]).unwrap();
+    let (rules, again) = (world.rules(), world.now_ms());
+    let _task = run(&rules);
+    world.taken.samples.lock().clear();
+    world.pass(MINUTE * 3).await;
+    assert_eq!(times(&world.taken.of("m"))[1..], ends(start, 10)[2..], "the last once more, then what was missed");
+    assert_eq!(times(&world.taken.of("n")), ends(again, 2));
+    assert_eq!(rules.ruler.skipped_windows(), 0);
+
+    let listed = rules.list(&a).await.unwrap().rules;
+    assert!(listed.len() == 2 && listed.iter().all(|rule| rule.provisioned), "{listed:?}");
+    let id = listed[0].id.clone();
+    assert_eq!(rules.get(&a, &id).await.unwrap().rule.unwrap(), listed[0]);
+    let change = v1::UpsertRecordingRuleRequest { id: id.clone(), generation: 1, ..rule("o", "some") };
+    for error in [rules.upsert(&a, change).await.unwrap_err(), rules.delete(&a, &id).await.unwrap_err()] {
+        assert!(
+            error.code == ErrorCode::FailedPrecondition && error.message.contains("recording-rules.static"),
+            "{error}"
+        );
+    }
+    let own = rules.upsert(&a, rule("p", "some")).await.unwrap().rule.unwrap();
+    assert!(!own.provisioned && rules.list(&a).await.unwrap().rules.len() == 3);
 }
