@@ -559,16 +559,17 @@ def disk_of_a_log_fills(cluster, _):
     disk = cluster.folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "flamelake-drill", disk], check=True)
-    # As docs/operations/cluster.md says: stopped cleanly, then the old place is emptied.
-    cluster.stop("ingester-0")
-    shutil.rmtree(cluster.folder / "objects/profiles/log/ingester-0")
-    cluster.role("ingester-0", f"--log.url=file://{disk}/log")
-    cluster.ready("ingester-0")
+
+    def moved_to(*flags):
+        """As docs/operations/cluster.md says."""
+        assert exercised.ask(cluster.url("ingester-0") + "/ingester/shutdown", "POST")[0] == 204
+        again(cluster, "ingester-0", *flags)
+    moved_to(f"--log.url=file://{disk}/log")
     with open(disk / "filler", "wb") as filler:
         filler.write(b"x" * (60 << 20))
 
     def back_to_the_bucket():
-        again(cluster, "ingester-0")
+        moved_to()
         subprocess.run(["umount", disk], check=True)
         disk.rmdir()
 

@@ -65,7 +65,9 @@ pub(crate) async fn recover(
 ) -> Result<OldLogs, IngesterError> {
     let started = shared.clock.monotonic();
     let epochs = older_epochs(logs, ingester, None).await?;
-    restore_tenants(shared, ingester, &epochs).await?;
+    let mut there: BTreeSet<String> = epochs.iter().map(OldEpoch::log_name).collect();
+    there.extend(logs_in_bucket(shared, ingester).await?);
+    restore_tenants(shared, ingester, &epochs, &there).await?;
     let count = epochs.len();
     let mut old = OldLogs::default();
     let mut rows = 0;
@@ -205,10 +207,24 @@ pub(crate) async fn flush_all(shared: &Arc<Shared>) -> Result<(), IngesterError>
     Ok(())
 }
 
+/// Logs of this ingester in the bucket, though it may write to a disk now: the older `log.url` may be set again, and what lies there must be
+/// known as covered then.
+async fn logs_in_bucket(shared: &Arc<Shared>, ingester: &str) -> Result<Vec<String>, IngesterError> {
+    let epochs = shared.bucket.list_folders(&format!("log/{ingester}/")).await.map_err(JournalError::from)?;
+    Ok(epochs.into_iter().map(|epoch| format!("{ingester}/{epoch}")).collect())
+}
+
 /// Reads every tenant's catalog: ids of recent blocks come back into the dedup window, watermarks of logs that are gone leave.
-async fn restore_tenants(shared: &Arc<Shared>, ingester: &str, epochs: &[OldEpoch]) -> Result<(), IngesterError> {
+///
+/// `there`: names of logs that exist.
+async fn restore_tenants(
+    shared: &Arc<Shared>,
+    ingester: &str,
+    epochs: &[OldEpoch],
+    there: &BTreeSet<String>,
+) -> Result<(), IngesterError> {
     let results: Vec<Result<(), IngesterError>> = futures::stream::iter(tenants(shared).await?)
-        .map(|tenant| restore_tenant(shared, ingester, epochs, tenant))
+        .map(|tenant| restore_tenant(shared, ingester, epochs, there, tenant))
         .buffer_unordered(CONCURRENT_TENANTS)
         .collect()
         .await;
@@ -219,6 +235,7 @@ async fn restore_tenant(
     shared: &Arc<Shared>,
     ingester: &str,
     epochs: &[OldEpoch],
+    there: &BTreeSet<String>,
     tenant: TenantId,
 ) -> Result<(), IngesterError> {
     let catalog_error = |source| IngesterError::Catalog { tenant: tenant.clone(), source };
@@ -233,7 +250,7 @@ async fn restore_tenant(
     }
     restore_ids(shared, ingester, &tenant, &state).await;
     let own = format!("{ingester}/");
-    let is_gone = |log: &String| log.starts_with(&own) && !epochs.iter().any(|epoch| epoch.log_name() == *log);
+    let is_gone = |log: &String| log.starts_with(&own) && !there.contains(log);
     let gone: Vec<String> = state.covered.keys().filter(|log| is_gone(log)).cloned().collect();
     if !gone.is_empty() {
         let commit = Commit { drop_logs: gone, ..Commit::default() };
