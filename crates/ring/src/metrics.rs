@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) refused_total: IntCounter,
     pub(crate) registrations_total: IntCounter,
     pub(crate) leases_lost_total: IntCounter,
+    pub(crate) logs_given_up_total: IntCounter,
 }
 
 impl Metrics {
@@ -48,6 +49,10 @@ impl Metrics {
             leases_lost_total: counter(
                 "flamelake_ring_leases_lost_total",
                 "Leases of this process that ended before they were renewed.",
+            )?,
+            logs_given_up_total: counter(
+                "flamelake_ring_logs_given_up_total",
+                "Members that an operator forgot by this process together with a log on a lost disk (`--accept-loss`).",
             )?,
         })
     }

@@ -17,6 +17,9 @@ use crate::error::RingError;
 use crate::member::{MemberId, Role};
 use crate::ring::{Forgotten, RingHandle};
 
+/// What an operator accepted.
+const LOST: &str = "what it had acknowledged, lay only in its log and was in no block is lost";
+
 /// The routes. `POST /ring/forget` changes the cluster: serve them only where operators are.
 pub fn routes(ring: RingHandle) -> Router {
     Router::new().route("/ring", get(show)).route("/ring/forget", post(forget)).with_state(ring)
@@ -108,11 +111,14 @@ async fn show(State(ring): State<RingHandle>, Query(format): Query<Format>, head
 #[derive(Deserialize)]
 struct ForgetForm {
     id: String,
+    /// For a member whose log only itself could bring back.
+    #[serde(default)]
+    accept_loss: bool,
 }
 
 async fn forget(State(ring): State<RingHandle>, headers: HeaderMap, Form(form): Form<ForgetForm>) -> Response {
     let outcome = match MemberId::parse(&form.id) {
-        Ok(id) => ring.forget(&id).await,
+        Ok(id) => ring.forget(&id, form.accept_loss).await,
         Err(message) => return (StatusCode::BAD_REQUEST, message + "\n").into_response(),
     };
     let from_page = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"));
@@ -122,6 +128,7 @@ async fn forget(State(ring): State<RingHandle>, headers: HeaderMap, Form(form): 
         Ok(Forgotten::Marked) => {
             (StatusCode::ACCEPTED, "marked: a peer recovers its log and removes it\n").into_response()
         }
+        Ok(Forgotten::RemovedWithItsLog) => (StatusCode::OK, format!("removed {}: {LOST}\n", form.id)).into_response(),
         Err(error) => (status(&error), format!("{error}\n")).into_response(),
     }
 }

@@ -7,7 +7,7 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::config::RingConfig;
 use crate::error::RingError;
@@ -142,28 +142,47 @@ impl RingHandle {
         self.shared.lost()
     }
 
-    /// An operator wants a dead member gone: without a log it is removed, with one it is marked, to be recovered by a peer at once.
+    /// An operator wants a dead member gone: without a log it is removed, with one it is marked, to be recovered by a peer at once. One whose
+    /// log lies on its own disk is removed only with `accept_loss`: what it acknowledged and no block holds goes with it.
     ///
     /// # Errors
-    /// Nobody has that id, it lives, its log lies on its own disk, or the store does not answer.
-    pub async fn forget(&self, id: &MemberId) -> Result<Forgotten, RingError> {
+    /// Nobody has that id, it lives, its log lies on its own disk and nobody accepted the loss, or the store does not answer.
+    pub async fn forget(&self, id: &MemberId, accept_loss: bool) -> Result<Forgotten, RingError> {
         let view = View::from(self.store.list().await?);
         let member = view.members.get(id).ok_or_else(|| RingError::NotFound(format!("nobody is called {id}")))?;
         let member = Arc::clone(&member.value);
         if view.is_healthy(&member) {
             return Err(RingError::Refused(format!("{id} lives: stop it, or wait until its lease has ended")));
         }
-        if member.log_url.is_some() && !member.log_is_shared() {
-            let message = format!("the log of {id} lies on its own disk: only itself can bring it back");
-            return Err(RingError::Refused(message));
+        if let Some(log_url) = member.log_url.as_deref().filter(|_| !member.log_is_shared()) {
+            return if accept_loss {
+                self.give_up_log(&view, id, log_url).await
+            } else {
+                Err(only_itself(id, log_url))
+            };
         }
         if member.log_url.is_some() {
             let guards = vec![crate::store::Guard::Member(id.clone(), view.member_revision(id))];
             let marked = self.store.commit(Transaction { guards, writes: vec![Write::Forget(id.clone())] }).await?;
-            return if marked { Ok(Forgotten::Marked) } else { Err(RingError::Contended) };
+            return done(marked, id, Forgotten::Marked);
         }
         let removed = self.store.commit(removal(&view, id, self.epoch())).await?;
-        if removed { Ok(Forgotten::Removed) } else { Err(RingError::Contended) }
+        done(removed, id, Forgotten::Removed)
+    }
+
+    /// Removes a member that alone could bring its log back. The line is the record of who accepted what.
+    async fn give_up_log(&self, view: &View, id: &MemberId, log_url: &str) -> Result<Forgotten, RingError> {
+        if !self.store.commit(removal(view, id, self.epoch())).await? {
+            return Err(RingError::Contended);
+        }
+        self.shared.metrics.logs_given_up_total.inc();
+        warn!(
+            audit = "forget",
+            member = %id,
+            log_url,
+            "an operator gave up a log on a lost disk: what its ingester had acknowledged and no block holds is lost"
+        );
+        Ok(Forgotten::RemovedWithItsLog)
     }
 
     /// Removes a member whose log has been recovered; `false` = it has registered or lives again, or the ring changed: look again.
@@ -177,6 +196,23 @@ impl RingHandle {
     }
 }
 
+/// The line is the record of what an operator did.
+fn done(is_done: bool, member: &MemberId, what: Forgotten) -> Result<Forgotten, RingError> {
+    if !is_done {
+        return Err(RingError::Contended);
+    }
+    info!(audit = "forget", %member, ?what, "an operator forgot a member");
+    Ok(what)
+}
+
+fn only_itself(id: &MemberId, log_url: &str) -> RingError {
+    RingError::Refused(format!(
+        "the log of {id} lies on its own disk ({log_url}): only itself can bring it back, so start it again. If that disk is lost for good, \
+         `flamelake ring --forget {id} --accept-loss` removes it; what it had acknowledged and no block holds is lost then \
+         (docs/operations/runbooks/lost-volume.md)"
+    ))
+}
+
 /// What became of a member that was to be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
@@ -184,6 +220,8 @@ pub enum Forgotten {
     Removed,
     /// A peer will recover its log and then remove it.
     Marked,
+    /// It is no member any more, and what lay only in its log is lost.
+    RemovedWithItsLog,
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ pub(super) struct Ring {
     /// A dead member that shall be recovered by a peer, or removed if it has no log.
     #[arg(long, value_name = "ID")]
     forget: Option<String>,
+    /// With --forget, where the log of the member lies on its own disk and that is lost for good: removes it nevertheless. What it had
+    /// acknowledged and no block holds is lost then.
+    #[arg(long, requires = "forget")]
+    accept_loss: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -47,7 +51,8 @@ impl Ring {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let client = self.target.client()?;
         if let Some(id) = &self.forget {
-            return out(&client.post_form("ring/forget", &format!("id={id}")).await?);
+            let accept_loss = self.accept_loss;
+            return out(&client.post_form("ring/forget", &format!("id={id}&accept_loss={accept_loss}")).await?);
         }
         let text = client.get_text("ring?format=json").await?;
         if self.json {

@@ -55,5 +55,11 @@ async fn members_are_shown_and_forgotten() {
     assert_eq!(ring.lost().len(), 1);
     let (_, page) = ask(&ring, get_request("/ring")).await;
     assert!(page.contains("to be forgotten") && page.contains("no, for"), "{page}");
+    let on_disk = cluster.ring.join(instance("c", Some("file:///c")), MemberState::Active).await.unwrap();
+    on_disk.pause().await.unwrap();
+    let (status, text) = ask(&ring, forget_request("c")).await;
+    assert_eq!((status, text.contains("--forget c --accept-loss")), (409, true), "{text}");
+    let (status, text) = ask(&ring, forget_request("c&accept_loss=true")).await;
+    assert_eq!((status, text.contains("in no block is lost")), (200, true), "{text}");
     me.leave().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flamelake_model::{Coded as _, ErrorCode};
 use flamelake_runtime::clock::SystemClock;
 use flamelake_testkit::FakeClock;
 use ulid::Ulid;
@@ -280,10 +281,37 @@ async fn one_that_came_back_is_not_removed() {
     let dead = cluster.until(|snapshot| snapshot.members().len() == 1).await.members()[0].member.clone();
     let _again = cluster.ring.join(instance("a", Some("bucket")), State::Active).await.unwrap();
     assert!(!cluster.ring.handle().remove_recovered(&dead).await.unwrap());
-    let own_disk = cluster.ring.join(instance("disk", Some("file:///x")), State::Active).await.unwrap();
-    own_disk.pause().await.unwrap();
-    let error = cluster.ring.handle().forget(&MemberId::parse("disk").unwrap()).await.unwrap_err();
-    assert!(error.to_string().contains("its own disk"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_on_a_lost_disk_is_given_up_only_by_who_accepts_it() {
+    let cluster = Cluster::new().await;
+    let ring = cluster.ring.handle();
+    let [disk, bucket] = ["disk", "bucket"].map(|id| MemberId::parse(id).unwrap());
+    let on_disk = cluster.ring.join(instance("disk", Some("file:///x/log")), State::Active).await.unwrap();
+    let shared = cluster.ring.join(instance("bucket", Some("bucket")), State::Active).await.unwrap();
+    let error = ring.forget(&disk, true).await.unwrap_err();
+    assert!(error.to_string().contains("lives"), "{error}");
+    on_disk.pause().await.unwrap();
+    shared.pause().await.unwrap();
+    let error = ring.forget(&disk, false).await.unwrap_err();
+    for part in
+        ["its own disk (file:///x/log)", "`flamelake ring --forget disk --accept-loss`", "runbooks/lost-volume.md"]
+    {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(error.code(), ErrorCode::FailedPrecondition);
+    // A log that can be recovered is never given up.
+    assert_eq!(ring.forget(&bucket, true).await.unwrap(), Forgotten::Marked);
+    assert_eq!(ring.shared.metrics.logs_given_up_total.get(), 0);
+    let epoch = ring.epoch();
+    assert_eq!(ring.forget(&disk, true).await.unwrap(), Forgotten::RemovedWithItsLog);
+    let after = cluster.until(|snapshot| ids(snapshot) == ["bucket"]).await;
+    assert_eq!((after.epoch(), ring.shared.metrics.logs_given_up_total.get()), (epoch + 1, 1));
+    assert!(matches!(ring.forget(&disk, true).await, Err(RingError::NotFound(_))));
+    // It may come back, as a new member.
+    let _again = cluster.ring.join(instance("disk", Some("file:///x/log")), State::Active).await.unwrap();
+    cluster.until(|snapshot| healthy(snapshot) == 1 && snapshot.members().len() == 2).await;
 }
 
 #[tokio::test]
