@@ -1,11 +1,13 @@
 //! Which functions cost another share than before: two sets of profiles, tested function by function over single profiles.
 //!
 //! A profile's values are divided by its own total, so that load does not matter. The shares of each function before and after are compared
-//! by Welch's t-test; Holm's correction holds the chance of any false alarm among all functions below `1 - confidence`. The test takes
-//! profiles to be independent: a program whose work drifts within a side looks steadier than it is.
+//! by Welch's t-test, where its premises are in doubt by shuffling too; Holm's correction holds the chance of any false alarm among all
+//! functions below `1 - confidence`. The test takes profiles to be independent: a program whose work drifts within a side looks steadier
+//! than it is.
 
 mod student;
 mod welch;
+mod shuffle;
 mod markdown;
 mod picture;
 
@@ -13,12 +15,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::shuffle::{Shuffles, is_doubtful};
 use self::welch::{Sample, Verdict, holm};
 use crate::TimestampMs;
 use crate::function_series::{FunctionSeries, FunctionValue};
 
 /// Fewest profiles of a side, and of a function, that say anything.
 pub const PROFILES_MIN: usize = 5;
+
+/// What is kept back of the chance of a false alarm, for what the tests only come near to.
+const RESERVE: f64 = 0.2;
 
 /// How two sides are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,16 +121,16 @@ pub fn compare(baseline: &FunctionSeries, candidate: &FunctionSeries, options: &
     let (mut judged, mut unjudged) = (Vec::new(), Vec::new());
     for (function, values) in functions {
         match judge(values, &sides, options.confidence) {
-            Ok((samples, verdict)) => judged.push((function, samples, verdict)),
+            Ok((samples, verdict)) => judged.push(Judged { function, values, samples, verdict }),
             Err(reason) => unjudged.push(not_judged(function, values, &sides, reason)),
         }
     }
-    let adjusted = holm(&judged.iter().map(|(.., verdict)| verdict.p).collect::<Vec<_>>());
+    let adjusted = judge_together(&mut judged, 1.0 - options.confidence);
     let tested = judged.len();
     let mut changed: Vec<Change> = judged
         .into_iter()
         .zip(adjusted)
-        .map(|((function, samples, verdict), p_adjusted)| change(function, &samples, &verdict, p_adjusted))
+        .map(|(judged, p_adjusted)| change(&judged, p_adjusted))
         .filter(|change| change.p_adjusted < 1.0 - options.confidence && change.change.abs() >= options.change_min)
         .collect();
     // Ties stay in order of names.
@@ -166,9 +172,45 @@ fn judge(values: [&[f64]; 2], sides: &[Shares<'_>; 2], confidence: f64) -> Resul
     Ok((samples, verdict))
 }
 
-fn change(function: &str, [before, after]: &[Sample; 2], verdict: &Verdict, p_adjusted: f64) -> Change {
+/// A function with its test.
+struct Judged<'a> {
+    function: &'a str,
+    /// Those other than 0 of each side.
+    values: [&'a [f64]; 2],
+    samples: [Sample; 2],
+    verdict: Verdict,
+}
+
+/// The probabilities, corrected for their number. What would be told at this level though its test is in doubt is tested again.
+fn judge_together(judged: &mut [Judged<'_>], level: f64) -> Vec<f64> {
+    let weights = weights(judged);
+    let corrected =
+        |judged: &[Judged<'_>]| holm(&judged.iter().map(|judged| judged.verdict.p).collect::<Vec<_>>(), &weights);
+    let adjusted = corrected(judged);
+    let mut shuffles = None;
+    for (Judged { values, samples, verdict, .. }, p_adjusted) in judged.iter_mut().zip(adjusted) {
+        if p_adjusted < level && is_doubtful(*values, samples, verdict.p) {
+            let counts = samples.map(|sample| sample.count);
+            let shuffles = shuffles.get_or_insert_with(|| Shuffles::new(counts));
+            verdict.p = verdict.p.max(shuffles.probability(*values, samples));
+        }
+    }
+    corrected(judged)
+}
+
+/// How the chance of a false alarm is shared out: one half evenly, the other by cost, so that a change of a costly function is found sooner.
+fn weights(judged: &[Judged<'_>]) -> Vec<f64> {
+    // Over all profiles alike: this mean says nothing of the difference.
+    let share = |judged: &Judged<'_>| judged.values.iter().copied().flatten().sum::<f64>();
+    let shares: Vec<f64> = judged.iter().map(share).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.iter().map(|share| (1.0 - RESERVE) / 2.0 * (share / sum + 1.0 / judged.len() as f64)).collect()
+}
+
+fn change(judged: &Judged<'_>, p_adjusted: f64) -> Change {
+    let Judged { function, samples: [before, after], verdict, .. } = judged;
     Change {
-        function: function.to_owned(),
+        function: (*function).to_owned(),
         baseline: before.mean,
         candidate: after.mean,
         change: verdict.difference,
