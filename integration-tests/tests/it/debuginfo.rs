@@ -1,7 +1,7 @@
 //! Profiles of addresses: pushed before the binary is uploaded, shown with the names that `addr2line -i` gives afterwards; for C, C++, Rust and Go, with
 //! debug information, with symbols only, and with a separate debug file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ use flamelake_integration_tests::pushes::push;
 use flamelake_integration_tests::server::binary;
 use flamelake_integration_tests::{Protocol, Server, ServerOptions, now_ns, push_request, skip};
 use prost::Message as _;
+use serde_json::{Value, json};
 
 /// Of one binary, spread over its functions.
 const ADDRESSES: usize = 300;
@@ -189,6 +190,76 @@ async fn late_upload(language: &str, own: &str) -> anyhow::Result<()> {
             expected.len(),
             other.and_then(|(address, _)| shown.get(address))
         );
+    }
+    Ok(())
+}
+
+/// Cost of each function by itself and with everything that it calls, of a sample an address.
+fn costs(frames: &BTreeMap<u64, Frames>, own: &str) -> BTreeMap<String, (i64, i64)> {
+    let mut costs: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for frames in frames.values() {
+        let names: BTreeSet<&String> = frames.iter().map(|(name, ..)| name).filter(|name| name.contains(own)).collect();
+        for name in names {
+            let (in_itself, total) = costs.entry(name.clone()).or_default();
+            *in_itself += i64::from(frames[0].0 == *name);
+            *total += 1;
+        }
+    }
+    costs
+}
+
+/// The functions whose names contain `own`: by the index, with their service and files; and by functions over time; each with
+/// what they cost of so many samples.
+async fn indexed(server: &Server, own: &str, samples: usize) -> anyhow::Result<[BTreeMap<String, (i64, i64)>; 2]> {
+    let client = server.client();
+    let get = async |path: String| anyhow::Ok(serde_json::from_str::<Value>(&client.get_text(&path).await?)?);
+    let range = "from=now-1h&limit=200";
+    let sum = |of: &Value| of.as_array().into_iter().flatten().filter_map(Value::as_i64).sum::<i64>();
+    let shares = |of: &Value| of.as_array().into_iter().flatten().filter_map(Value::as_f64).sum::<f64>();
+    let query = format!("query={CPU}%7Bservice_name%3D%22native%22%7D");
+    let found = get(format!("/api/v1/functions?q={own}&shares=1&step=1h&{query}&{range}")).await?;
+    let mut index = BTreeMap::new();
+    for function in found["functions"].as_array().context("functions")? {
+        let name = function["name"].as_str().context("a name")?;
+        let [service] = &function["services"].as_array().context("services")?[..] else { anyhow::bail!("{function}") };
+        ensure!(service["service_name"] == "native" && service["profile_types"] == json!([CPU]), "{function}");
+        ensure!(service["files"][0].as_str().is_some_and(|file| file.ends_with("hot.c")), "{function}");
+        let of_all = |share: f64| (share * samples as f64).round() as i64;
+        index.insert(name.to_owned(), (of_all(shares(&service["self"])), of_all(shares(&service["total"]))));
+    }
+    let found = get(format!("/api/v1/functions/series?regex=.*{own}.*&step=1h&{query}&{range}")).await?;
+    let mut series = BTreeMap::new();
+    for function in found["functions"].as_array().context("functions")? {
+        let name = function["function"].as_str().context("a name")?;
+        series.insert(name.to_owned(), (sum(&function["self"]), sum(&function["total"])));
+    }
+    Ok([index, series])
+}
+
+/// Nothing before the binary is there; then what `addr2line` says, from memory, from a block, and after a restart.
+#[tokio::test]
+async fn functions_of_addresses_are_found_once_their_binary_is_there() -> anyhow::Result<()> {
+    const OWN: &str = "flame_";
+    let folder = tempfile::tempdir()?;
+    let who = "functions_of_addresses_are_found_once_their_binary_is_there";
+    let Some(file) = built(who, folder.path(), "c")? else { return Ok(()) };
+    let (id, at) = (build_id(&file)?, addresses(&file, OWN)?);
+    let expected = costs(&addr2line(&file, &at)?, OWN);
+    ensure!(expected.len() > 2, "the test asks too little: {expected:?}");
+    let mut server = Server::start(ServerOptions::new()).await?;
+    push_native(&server, "native", profile("c", &id, &at, (0, 0, 0))).await?;
+    for names in indexed(&server, OWN, at.len()).await? {
+        ensure!(names.is_empty(), "names from nowhere: {names:?}");
+    }
+    upload(&server, &file)?;
+    for place in ["memory", "a block", "a block after a restart"] {
+        let [index, series] = indexed(&server, OWN, at.len()).await?;
+        ensure!(series == expected, "{place}: {series:?} over time, not {expected:?}");
+        ensure!(index == expected, "{place}: {index:?} in the index, not {expected:?}");
+        match place {
+            "memory" => server.flush().await?,
+            _ => server.restart().await?,
+        }
     }
     Ok(())
 }

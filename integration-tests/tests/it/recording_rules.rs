@@ -1,10 +1,12 @@
 //! Recording rules into a real Prometheus: the values are those of `SelectSeries`, each window has one, whatever is killed between.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use flamelake_integration_tests::answers::CPU;
+use flamelake_integration_tests::cluster::Cluster;
 use flamelake_integration_tests::prometheus::{Prometheus, Samples};
 use flamelake_integration_tests::pushes::push;
 use flamelake_integration_tests::{Client, Server, ServerOptions, cpu_profile, now_ns, push_request};
@@ -163,6 +165,92 @@ async fn each_window_has_the_value_of_select_series_whatever_is_killed() -> anyh
         }
     }
     ensure!(server.metric("flamelake_rules_samples_total").await? > 0.0);
+    Ok(())
+}
+
+/// So many that each of two queriers owns some.
+const TENANTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Kills the queriers in turn, the first one twice. Before, both had a share of the tenants.
+async fn kill_queriers_in_turn(cluster: &mut Cluster) -> anyhow::Result<()> {
+    // Windows until the other has noticed, and has made up for what was missed.
+    let while_dead = Duration::from_secs(4 * STEP as u64);
+    tokio::time::sleep(while_dead).await;
+    for name in ["querier-0", "querier-1"] {
+        let sent = cluster.server(name).metric("flamelake_rules_samples_total").await?;
+        ensure!(sent > 0.0, "{name} owns no tenant: take others");
+    }
+    for name in ["querier-0", "querier-1", "querier-0"] {
+        cluster.server(name).kill()?;
+        tokio::time::sleep(while_dead).await;
+        cluster.server(name).launch().await?;
+        // Owned by this one again, which knows nothing of what it did before.
+        tokio::time::sleep(while_dead / 2).await;
+    }
+    cluster.server("querier-1").kill()?;
+    tokio::time::sleep(while_dead).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_window_has_one_value_whichever_querier_is_killed() -> anyhow::Result<()> {
+    const WHO: &str = "each_window_has_one_value_whichever_querier_is_killed";
+    let Some(prometheus) = Prometheus::start(WHO).await? else { return Ok(()) };
+    let processes = [
+        ("ingester-0", "ingester"),
+        ("gateway-0", "store-gateway"),
+        ("distributor-0", "distributor"),
+        ("querier-0", "querier"),
+        ("querier-1", "querier"),
+    ];
+    let options = options(&prometheus).flag("recording-rules.delay=4s");
+    let Some(mut cluster) = Cluster::start(WHO, options, &processes).await? else { return Ok(()) };
+    for tenant in TENANTS {
+        let client = cluster.server("querier-0").tenant(tenant);
+        create(&client, &rule("ruled_pods", &["{service_name=\"ruled\"}"], &["k8s.pod"])).await?;
+    }
+    let from_ms = (now_ns() / 1_000_000 / (STEP * 1000) + 1) * STEP * 1000;
+    let senders = TENANTS.map(|tenant| cluster.server("distributor-0").tenant(tenant));
+    let is_over = AtomicBool::new(false);
+    let push_on = async {
+        let mut number = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            number += 1;
+            futures::future::try_join_all(senders.iter().map(|sender| push_pods(sender, number))).await?;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        anyhow::Ok(())
+    };
+    let kill = async {
+        let outcome = kill_queriers_in_turn(&mut cluster).await;
+        is_over.store(true, Ordering::Relaxed);
+        outcome
+    };
+    tokio::try_join!(push_on, kill)?;
+    let until_ms = now_ns() / 1_000_000 / (STEP * 1000) * STEP * 1000;
+    let mut want = Samples::new();
+    for tenant in TENANTS {
+        let client = cluster.server("querier-0").tenant(tenant);
+        want.extend(expected(&client, tenant, from_ms, until_ms, Some("k8s.pod"), &[]).await?);
+    }
+    ensure!(want.len() == 2 * TENANTS.len(), "two pods a tenant: {want:#?}");
+    let mut got = Samples::new();
+    for _ in 0..600 {
+        got = prometheus.samples("ruled_pods").await?;
+        got.values_mut().for_each(|samples| samples.retain(|(at, _)| *at > from_ms && *at <= until_ms));
+        if got == want {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(got == want, "got {got:#?}, want {want:#?}, server: {}", cluster.server("querier-0").log());
+    let windows = window_ends(from_ms, &got)?;
+    let all: Vec<i64> = (from_ms + STEP * 1000..=until_ms).step_by(STEP as usize * 1000).collect();
+    ensure!(windows == all, "pushes went on all the time, so no window is empty: {windows:?} of {all:?}");
+    // A second value for a window would be refused.
+    let metrics = cluster.client("querier-0").get_text("/metrics").await?;
+    let refused = |line: &&str| line.starts_with("flamelake_rules_samples_total{outcome=\"refused\"}");
+    ensure!(metrics.lines().find(refused).is_none_or(|line| line.ends_with(" 0")), "{metrics}");
     Ok(())
 }
 
