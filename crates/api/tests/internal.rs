@@ -116,6 +116,7 @@ fn results() -> Vec<PartialResult> {
             value: 9,
             labels: labels.clone(),
         }],
+        annotations: labels.iter().cloned().collect(),
     };
     let series =
         PartialTimeSeries { group: vec![Some(String::new()), None, Some("x".to_owned())], points: vec![point] };

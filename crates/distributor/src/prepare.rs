@@ -248,7 +248,7 @@ impl Tools {
         if fate == Fate::Dropped {
             return Ok(None);
         }
-        let prepared = self.judged(request, job, decoder, stats, fate).map_err(|error| Refused { error, bytes })?;
+        let prepared = self.judged(request, job, decoder, stats, &fate).map_err(|error| Refused { error, bytes })?;
         if let Some(Prepared { samples, .. }) = &prepared {
             let took = self.clock.monotonic().saturating_sub(started);
             self.metrics.costs.add(tenant, refusals::service(labels), bytes, *samples, took);
@@ -279,7 +279,7 @@ impl Tools {
         job: &Job,
         decoder: &mut Decoder,
         stats: ProfileStats,
-        fate: Fate,
+        fate: &Fate,
     ) -> Result<Option<Prepared>, PushError> {
         let (limits, labels) = (&request.limits, &job.labels[..]);
         let language = decoder.language(labels);
@@ -302,7 +302,7 @@ impl Tools {
             dropped(1, bytes);
             return Ok(None);
         }
-        if fate == Fate::Stripped {
+        if *fate == Fate::Stripped {
             decoder.strip();
         }
         let samples = decoder.normalise();
@@ -320,7 +320,7 @@ impl Tools {
             return Ok(None);
         }
         for group in &mut split.groups {
-            if fate == Fate::Stripped {
+            if *fate == Fate::Stripped {
                 group.labels.retain(|(name, _)| name != label_name::SAMPLED);
                 group.labels.push((label_name::SAMPLED.to_owned(), "true".to_owned()));
                 group.labels.sort();
@@ -329,6 +329,7 @@ impl Tools {
                 self.metrics.sanitized(&request.tenant, labels::sanitize(&mut group.labels)?);
             }
             labels::check(&group.labels, limits.labels)?;
+            annotate(&mut group.labels, fate);
         }
         let hashes: Vec<u64> = split.groups.iter().map(|group| labels::hash(&group.labels)).collect();
         self.active(request, &hashes)?;
@@ -369,6 +370,15 @@ impl Tools {
         let (limit, size) = (binary_units(rate.bytes_per_second), binary_units(bytes as f64));
         let message = format!("push rate limit ({limit}) exceeded while adding {size}");
         Err(PushError::Rejected { reason: Reason::RateLimited, message })
+    }
+}
+
+/// The annotation travels with the series as a label, which only the server sets.
+fn annotate(labels: &mut Vec<(String, String)>, fate: &Fate) {
+    labels.retain(|(name, _)| name != label_name::SAMPLED_BY);
+    if let Fate::Sampled(annotation) = fate {
+        labels.push((label_name::SAMPLED_BY.to_owned(), annotation.clone()));
+        labels.sort();
     }
 }
 

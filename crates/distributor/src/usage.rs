@@ -2,6 +2,7 @@
 
 use flamelake_config::Limits;
 use flamelake_model::usage_group::{Sampling, UsageGroup, UsageGroups};
+use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::labels;
@@ -14,10 +15,12 @@ pub(crate) struct UsageRules {
 }
 
 /// What becomes of a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is stored.
+    /// It is stored, as all like it.
     Kept,
+    /// It is stored, and others like it are not: what its annotation `pyroscope.ingest.sampled` says.
+    Sampled(String),
     /// Its totals are stored.
     Stripped,
     /// Nothing is stored, and that is a success.
@@ -36,19 +39,23 @@ impl UsageRules {
 
     /// Decided by what the profile is, not by a die: a push that is tried again ends as before.
     pub(crate) fn fate(&self, groups: &[UsageGroup], labels: &[(String, String)], content: u128) -> Fate {
-        let probability = if self.sampling.is_empty() { 1.0 } else { self.sampling.probability(groups) };
-        if probability >= 1.0 {
+        let Some((group, probability)) = self.sampling.rule(groups).filter(|(_, probability)| *probability < 1.0)
+        else {
             return Fate::Kept;
-        }
+        };
         // 53 bits are what a double holds.
         let drawn =
             (xxh3_64_with_seed(&content.to_le_bytes(), labels::hash(labels)) >> 11) as f64 / (1_u64 << 53) as f64;
         match drawn < probability {
-            true => Fate::Kept,
+            true => Fate::Sampled(annotation(&group.name, probability)),
             false if self.sampling.keep_stripped_profiles => Fate::Stripped,
             false => Fate::Dropped,
         }
     }
+}
+
+fn annotation(group: &str, probability: f64) -> String {
+    json!({"body": {"source": {"usageGroup": group, "probability": probability}}}).to_string()
 }
 
 #[cfg(test)]
@@ -69,10 +76,11 @@ mod tests {
         let kept = |service: &str| {
             let (labels, profiles) = (labels(service), 0..10_000_u32);
             let groups = rules.groups(&labels).unwrap();
-            profiles.filter(|at| rules.fate(&groups, &labels, u128::from(*at)) == Fate::Kept).count()
+            profiles.filter(|at| rules.fate(&groups, &labels, u128::from(*at)) != Fate::Dropped).count()
         };
         assert!((2_800..3_200).contains(&kept("a")), "{}", kept("a"));
         assert_eq!(kept("a"), kept("a"));
         assert_eq!(kept("b"), 10_000);
+        assert_eq!(annotation("a \"b\"", 0.3), r#"{"body":{"source":{"probability":0.3,"usageGroup":"a \"b\""}}}"#);
     }
 }

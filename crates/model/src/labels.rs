@@ -29,6 +29,8 @@ pub mod label_name {
     pub const SESSION_ID: &str = "__session_id__";
     /// `true` on profiles that sampling stripped of their stacks.
     pub const SAMPLED: &str = "__sampled__";
+    /// On profiles that sampling kept of many: which rule, as clients see it in annotations. Told as such, and not as a label.
+    pub const SAMPLED_BY: &str = "__sampled_by__";
     /// Which SDK sent it; used for language detection.
     pub const PYROSCOPE_SPY: &str = "pyroscope_spy";
     /// What a missing service name becomes.

@@ -12,7 +12,7 @@ pub use crate::function_series::{
 use crate::heatmap::{HeatmapDots, HeatmapQuery};
 use crate::selector::Selector;
 use crate::tree::Tree;
-use crate::{Labels, ProfileId, ProfileType, TimeRange, TimestampMs, TimestampNs};
+use crate::{Label, Labels, ProfileId, ProfileType, TimeRange, TimestampMs, TimestampNs};
 
 /// Which series, and when.
 #[derive(Clone, Debug)]
@@ -203,9 +203,15 @@ pub struct PartialPoint {
     pub profiles: u64,
     /// All candidates, ids ascending; empty unless asked for. Who wins is known only when the pieces of each have met.
     pub exemplars: Vec<PartialExemplar>,
+    /// What the server noted when these profiles were pushed, each key and value once, ascending; the first
+    /// [`ANNOTATIONS_MAX`](Self::ANNOTATIONS_MAX).
+    pub annotations: Vec<Label>,
 }
 
 impl PartialPoint {
+    /// Most annotations of a point. The first are kept: which they are does not depend on the order of merges.
+    pub const ANNOTATIONS_MAX: usize = 64;
+
     /// The candidate of the highest value; of equal ones the smallest id wins, so that layout does not matter.
     pub fn exemplar(&self) -> Option<&PartialExemplar> {
         self.exemplars.iter().min_by_key(|exemplar| (std::cmp::Reverse(exemplar.value), exemplar.profile_id))

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::TimestampMs;
 use crate::query::{PartialExemplar, PartialPoint, PartialTimeSeries};
+use crate::{Label, TimestampMs};
 
 /// Merges the series of all parts; sorted by group, points ascending. The order of the parts does not matter.
 pub fn merge_time_series(parts: impl IntoIterator<Item = Vec<PartialTimeSeries>>) -> Vec<PartialTimeSeries> {
@@ -36,6 +36,16 @@ fn merge_point(into: &mut PartialPoint, point: PartialPoint) {
         }
         same
     });
+    merge_annotations(&mut into.annotations, point.annotations);
+}
+
+fn merge_annotations(into: &mut Vec<Label>, more: Vec<Label>) {
+    if !more.is_empty() {
+        into.extend(more);
+        into.sort();
+        into.dedup();
+        into.truncate(PartialPoint::ANNOTATIONS_MAX);
+    }
 }
 
 impl PartialExemplar {
@@ -70,6 +80,7 @@ mod tests {
                 value: *sum,
                 labels: Labels::default(),
             }],
+            annotations: Vec::new(),
         };
         PartialTimeSeries { group: vec![Some(group.to_owned())], points: points.iter().map(point).collect() }
     }
@@ -101,5 +112,24 @@ mod tests {
         let [first, second, third, fourth] = parts;
         let nested = merge_time_series([merge_time_series([third, first]), merge_time_series([fourth, second])]);
         assert_eq!(text(&nested), expected);
+    }
+
+    #[test]
+    fn annotations_are_told_once_and_bounded() {
+        let noted = |values: std::ops::Range<usize>| {
+            let mut part = series("a", &[(10, 1, 1)]);
+            part.points[0].annotations =
+                values.map(|value| Label { name: "k".into(), value: format!("{value:03}").into() }).collect();
+            vec![part]
+        };
+        let values = |parts: [std::ops::Range<usize>; 3]| {
+            let merged = merge_time_series(parts.map(noted));
+            let annotations = &merged[0].points[0].annotations;
+            annotations.iter().map(|label| label.value.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(values([0..2, 1..3, 0..0]), ["000", "001", "002"]);
+        let all = values([0..60, 50..90, 10..20]);
+        assert_eq!((all.len(), all[63].as_str()), (PartialPoint::ANNOTATIONS_MAX, "063"));
+        assert_eq!(values([10..20, 50..90, 0..60]), all);
     }
 }

@@ -144,16 +144,18 @@ impl Sampling {
         self.usage_groups.is_empty()
     }
 
-    /// The share that is kept of a series of these groups: the lowest, of groups with plain names before all others.
-    pub fn probability(&self, groups: &[UsageGroup]) -> f64 {
-        let of = |group: &UsageGroup| {
+    /// The share that is kept of a series of these groups, and which group says so: the lowest, of groups with plain names before all
+    /// others. `None`: no rule is for them.
+    pub fn rule<'a>(&self, groups: &'a [UsageGroup]) -> Option<(&'a UsageGroup, f64)> {
+        let of = |group: &'a UsageGroup| {
             let known = self.usage_groups.get(&group.name);
-            known.or_else(|| self.usage_groups.get(group.template.as_ref()?)).map(|known| known.probability)
+            known.or_else(|| self.usage_groups.get(group.template.as_ref()?)).map(|known| (group, known.probability))
         };
         let lowest = |templated: bool| {
-            groups.iter().filter(|group| group.is_templated() == templated).filter_map(of).reduce(f64::min)
+            let rules = groups.iter().filter(|group| group.is_templated() == templated).filter_map(of);
+            rules.min_by(|(_, left), (_, right)| left.total_cmp(right))
         };
-        lowest(false).or_else(|| lowest(true)).unwrap_or(1.0)
+        lowest(false).or_else(|| lowest(true))
     }
 }
 
@@ -203,11 +205,13 @@ mod tests {
             let rule =
                 |(name, probability): &(&str, f64)| ((*name).to_owned(), GroupSampling { probability: *probability });
             let sampling = Sampling { usage_groups: rules.iter().map(rule).collect(), ..Sampling::default() };
-            sampling.probability(&groups.matching(&labels("team=x")))
+            let groups = groups.matching(&labels("team=x"));
+            sampling.rule(&groups).map(|(group, probability)| (group.name.clone(), probability))
         };
-        assert_eq!(of(&[]), 1.0);
-        assert_eq!(of(&[("a", 0.5), ("b", 0.25), ("t x", 0.1)]), 0.25);
-        assert_eq!(of(&[("t x", 0.1), ("t ${labels.team}", 0.9)]), 0.1);
-        assert_eq!(of(&[("t ${labels.team}", 0.9), ("nobody", 0.0)]), 0.9);
+        let rule = |name: &str, probability| Some((name.to_owned(), probability));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("a", 0.5), ("b", 0.25), ("t x", 0.1)]), rule("b", 0.25));
+        assert_eq!(of(&[("t x", 0.1), ("t ${labels.team}", 0.9)]), rule("t x", 0.1));
+        assert_eq!(of(&[("t ${labels.team}", 0.9), ("nobody", 0.0)]), rule("t x", 0.9));
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use flamelake_api::types::v1;
+use flamelake_model::Label;
 use flamelake_model::query::{PartialExemplar, PartialPoint, PartialTimeSeries};
 
 use crate::check::SeriesQuestion;
@@ -43,9 +44,13 @@ fn point(point: PartialPoint, average: bool) -> v1::Point {
     v1::Point {
         value: point.sum as f64 / divisor as f64,
         timestamp: point.timestamp.0,
-        annotations: Vec::new(),
+        annotations: point.annotations.iter().map(annotation).collect(),
         exemplars: point.exemplar().into_iter().map(exemplar).collect(),
     }
+}
+
+fn annotation(annotation: &Label) -> v1::ProfileAnnotation {
+    v1::ProfileAnnotation { key: annotation.name.as_ref().to_owned(), value: annotation.value.as_ref().to_owned() }
 }
 
 fn exemplar(exemplar: &PartialExemplar) -> v1::Exemplar {

@@ -10,6 +10,7 @@ use flamelake_model::query::{PartialQuery, QueryStats};
 use flamelake_model::{Labels, ProfileId, TimestampNs};
 
 use crate::bounds::check_dots;
+use crate::labels::public;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter, select};
 use crate::{ProfileSource, SourceError};
 use flamelake_block::pause::pause;
@@ -122,7 +123,8 @@ impl<'a> Groups<'a> {
             if group == next {
                 self.dots.push(BTreeMap::new());
             }
-            let of_dots = if self.query.labels { labels.without(&self.query.group_by) } else { Labels::default() };
+            let of_dots =
+                if self.query.labels { public(&labels.without(&self.query.group_by)) } else { Labels::default() };
             self.series.insert(series, (group, of_dots));
         }
     }

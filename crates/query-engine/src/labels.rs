@@ -18,7 +18,7 @@ pub(crate) async fn names(
     selection: &Selection,
 ) -> Result<BTreeSet<String>, SourceError> {
     collect_strings(source, query, selection, |labels, found| {
-        labels.iter().for_each(|label| insert(found, &label.name));
+        labels.iter().filter(|label| !is_annotation(&label.name)).for_each(|label| insert(found, &label.name));
     })
     .await
 }
@@ -30,6 +30,9 @@ pub(crate) async fn values(
     selection: &Selection,
     name: &str,
 ) -> Result<BTreeSet<String>, SourceError> {
+    if is_annotation(name) {
+        return Ok(BTreeSet::new());
+    }
     let filter = SeriesFilter::for_labels(query, selection);
     if filter.takes_all() && is_summarised(name) {
         let sets = summaries(source, &filter, &[name.to_owned()])?;
@@ -91,9 +94,10 @@ fn insert(found: &mut BTreeSet<String>, text: &str) {
 
 fn reduce(labels: &Labels, names: &[String]) -> Labels {
     if names.is_empty() {
-        return labels.clone();
+        return public(labels);
     }
-    Labels::from_pairs(names.iter().filter_map(|name| labels.get(name).map(|value| (name, value))))
+    let names = names.iter().filter(|name| !is_annotation(name));
+    Labels::from_pairs(names.filter_map(|name| labels.get(name).map(|value| (name, value))))
 }
 
 /// Labels that a partition's summary knows: its service and what a type id spells out.
@@ -139,6 +143,25 @@ fn summary(partition: &PartitionInfo, type_id: &str) -> Labels {
 /// Labels common to both sets with equal values, without the named ones.
 pub(crate) fn intersect(left: &Labels, right: &Labels) -> Labels {
     pairs(left.iter().filter(|label| right.get(&label.name) == Some(&*label.value)))
+}
+
+/// The label that is an annotation in truth (`label_name::SAMPLED_BY`).
+fn is_annotation(name: &str) -> bool {
+    name == label_name::SAMPLED_BY
+}
+
+/// What was noted at the push of a series, as clients know it.
+pub(crate) fn annotation(labels: &Labels) -> Option<Label> {
+    let value = labels.get(label_name::SAMPLED_BY)?;
+    Some(Label { name: "pyroscope.ingest.sampled".into(), value: value.into() })
+}
+
+/// The set without annotations.
+pub(crate) fn public(labels: &Labels) -> Labels {
+    match labels.get(label_name::SAMPLED_BY) {
+        Some(_) => pairs(labels.iter().filter(|label| !is_annotation(&label.name))),
+        None => labels.clone(),
+    }
 }
 
 /// The set without the named labels.

@@ -309,6 +309,35 @@ fn exemplars_sum_a_profile_over_its_series() {
 }
 
 #[test]
+fn what_sampling_noted_is_an_annotation_and_no_label() {
+    let kept = |rule: &str| labels("a", CPU, &[("pod", "p"), (label_name::SAMPLED_BY, rule)]);
+    let fleet = [
+        profile(1, 100, labels("a", CPU, &[("pod", "p")]), &[("main", 6)]),
+        profile(2, 150, kept("half"), &[("main", 5)]),
+        profile(3, 160, kept("tenth"), &[("main", 4)]),
+        profile(4, 170, kept("half"), &[("main", 9)]),
+    ];
+    let series = series(&fleet, series_query(100, 200, 100, &["pod"]));
+    assert_eq!(points(&series), ["p: 100=6/1 200=18/3"]);
+    let noted = |at: usize| {
+        let annotations = series[0].points[at].annotations.iter();
+        annotations.map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(0), [""; 0]);
+    assert_eq!(noted(1), ["pyroscope.ingest.sampled=half", "pyroscope.ingest.sampled=tenth"]);
+    assert_eq!(series[0].points[1].exemplar().unwrap().labels, labels("a", CPU, &[]));
+    let names = PartialQuery::LabelNames(untyped("{}", 0, 1000));
+    assert_eq!(strings(ask(&fleet, &names)), ["__name__", "__profile_type__", "pod", "service_name"]);
+    let name = label_name::SAMPLED_BY.to_owned();
+    let values = PartialQuery::LabelValues { selection: untyped("{}", 0, 1000), name: name.clone() };
+    assert_eq!(strings(ask(&fleet, &values)), [""; 0]);
+    for label_names in [vec![], vec!["service_name".to_owned(), "pod".to_owned(), name]] {
+        let sets = strings(ask(&fleet, &PartialQuery::Series { selection: untyped("{}", 0, 1000), label_names }));
+        assert_eq!(sets.len(), 1, "{sets:?}");
+    }
+}
+
+#[test]
 fn of_equal_exemplars_the_smallest_id_wins() {
     for order in [[3, 4], [4, 3]] {
         let fleet = order.map(|number| profile(number, 100, labels("a", CPU, &[]), &[("main", 5)]));

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use flamelake_block::reader::SeriesEntry;
 use flamelake_block::rows::ProfileRow;
+use flamelake_model::Label;
 use flamelake_model::query::{
     ExemplarKind, PartialQuery, PartialTimeSeries, QueryStats, SampleFilter, TimeSeriesQuery,
 };
@@ -17,6 +18,7 @@ use self::points::Points;
 use crate::bounds::{check_exemplar_candidates, check_points};
 use crate::call_site::CallSite;
 use crate::grid::Grid;
+use crate::labels::annotation;
 use crate::sample_filter::RowFilter;
 use crate::select::{SERIES_PER_CALL, SelectedPartition, SeriesFilter, select};
 use crate::stack_sums::foreign_stack;
@@ -113,6 +115,8 @@ struct Buckets<'a> {
     entries: std::sync::Arc<[SeriesEntry]>,
     /// Group of each of its series.
     group_of: HashMap<u32, usize>,
+    /// What was noted at the push of those of its series that are not simply kept.
+    annotation_of: HashMap<u32, Label>,
     /// Number of the labels kept for exemplars of each of its series.
     exemplars: bool,
 }
@@ -126,6 +130,7 @@ impl<'a> Buckets<'a> {
             points: Vec::new(),
             entries: std::sync::Arc::new([]),
             group_of: HashMap::new(),
+            annotation_of: HashMap::new(),
             exemplars: query.exemplars == ExemplarKind::Individual,
         }
     }
@@ -134,6 +139,7 @@ impl<'a> Buckets<'a> {
     fn enter(&mut self, partition: &SelectedPartition) {
         self.entries = partition.entries.clone();
         self.group_of.clear();
+        self.annotation_of.clear();
         for &series in &partition.series {
             let labels = &self.entries[series as usize].labels;
             let key = self.query.group_by.iter().map(|name| labels.get(name).map(str::to_owned)).collect();
@@ -143,6 +149,9 @@ impl<'a> Buckets<'a> {
                 self.points.push(Points::default());
             }
             self.group_of.insert(series, group);
+            if let Some(annotation) = annotation(labels) {
+                self.annotation_of.insert(series, annotation);
+            }
         }
     }
 
@@ -152,6 +161,9 @@ impl<'a> Buckets<'a> {
         };
         let points = &mut self.points[group];
         points.add(bucket, value);
+        if let Some(annotation) = self.annotation_of.get(&series) {
+            points.annotate(bucket, annotation);
+        }
         if self.exemplars {
             points.nominate(bucket, profile, value, &self.entries[series as usize].labels);
         }

@@ -182,6 +182,54 @@ async fn the_data_source_draws() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is thinned out says so: the data source shows it beside the series, from the head and from blocks.
+#[tokio::test]
+async fn sampled_series_carry_annotations() -> anyhow::Result<()> {
+    let options = ServerOptions::new().flags([
+        r#"distributor.usage-groups={"thin":"{service_name=\"thin\"}"}"#,
+        r#"distributor.sampling={"usage_groups":{"thin":{"probability":0.999999999}}}"#,
+    ]);
+    let server = Server::start(options).await?;
+    let client = server.client();
+    for service in ["thin", "whole"] {
+        let labels = [("__name__", "process_cpu"), ("service_name", service)];
+        push(&client, &push_request(&labels, vec![(cpu_profile("main;work 3", now_ns()), "")])).await??;
+    }
+    let Range { start_ms: start, end_ms: end } = Range::around_now();
+    for place in ["head", "blocks"] {
+        let request = querier::SelectSeriesRequest {
+            profile_type_id: CPU.to_owned(),
+            label_selector: "{}".to_owned(),
+            start,
+            end,
+            group_by: vec!["service_name".to_owned()],
+            step: 15.0,
+            exemplar_type: types::ExemplarType::Individual as i32,
+            ..Default::default()
+        };
+        let answer: querier::SelectSeriesResponse = unary(&client, "SelectSeries", &request).await?;
+        let mut found = Vec::new();
+        for series in &answer.series {
+            for point in &series.points {
+                let annotations: Vec<_> =
+                    point.annotations.iter().map(|each| (&each.key[..], &each.value[..])).collect();
+                let labels: Vec<_> = point.exemplars[0].labels.iter().map(|label| &label.name[..]).collect();
+                ensure!(!labels.contains(&"__sampled_by__"), "{place}: {labels:?}");
+                found.push((&series.labels[0].value[..], annotations));
+            }
+        }
+        found.sort();
+        let rule = r#"{"body":{"source":{"probability":0.999999999,"usageGroup":"thin"}}}"#;
+        let expected = [("thin", vec![("pyroscope.ingest.sampled", rule)]), ("whole", Vec::new())];
+        ensure!(found == expected, "{place}: {found:?}");
+        let request = types::LabelNamesRequest { matchers: Vec::new(), start, end };
+        let names: types::LabelNamesResponse = unary(&client, "LabelNames", &request).await?;
+        ensure!(!names.names.iter().any(|name| name == "__sampled_by__"), "{place}: {names:?}");
+        server.flush().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn drilldown_asks_in_json() -> anyhow::Result<()> {
     let server = filled().await?;

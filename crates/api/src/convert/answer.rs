@@ -6,7 +6,7 @@ use flamelake_model::query::{
     PartialAnswer, PartialExemplar, PartialPoint, PartialResult, PartialTimeSeries, QueryStats, TimeSpan,
 };
 use flamelake_model::tree::Tree;
-use flamelake_model::{ErrorCode, Labels, ProfileId, StatusError, TimestampMs, TimestampNs};
+use flamelake_model::{ErrorCode, Label, Labels, ProfileId, StatusError, TimestampMs, TimestampNs};
 use prost::Message as _;
 
 use super::bytes16;
@@ -166,6 +166,7 @@ impl From<PartialPoint> for v1::Point {
             sum: point.sum,
             profiles: point.profiles,
             exemplars: point.exemplars.into_iter().map(exemplar).collect(),
+            annotations: point.annotations.iter().map(v1::Label::from).collect(),
         }
     }
 }
@@ -187,14 +188,26 @@ impl TryFrom<v1::Point> for PartialPoint {
             sum: point.sum,
             profiles: point.profiles,
             exemplars: point.exemplars.into_iter().map(exemplar).collect::<Result<_, _>>()?,
+            annotations: point.annotations.into_iter().map(Label::from).collect(),
         })
+    }
+}
+
+impl From<&Label> for v1::Label {
+    fn from(label: &Label) -> Self {
+        Self { name: label.name.as_ref().to_owned(), value: label.value.as_ref().to_owned() }
+    }
+}
+
+impl From<v1::Label> for Label {
+    fn from(label: v1::Label) -> Self {
+        Self { name: label.name.into(), value: label.value.into() }
     }
 }
 
 impl From<&Labels> for v1::LabelSet {
     fn from(labels: &Labels) -> Self {
-        let label = |(name, value): (&str, &str)| v1::Label { name: name.to_owned(), value: value.to_owned() };
-        Self { labels: labels.iter().map(|each| label((&each.name, &each.value))).collect() }
+        Self { labels: labels.iter().map(v1::Label::from).collect() }
     }
 }
 

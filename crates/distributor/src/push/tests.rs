@@ -537,17 +537,18 @@ fn labels_contain(frame: &Frame, text: &str) -> bool {
     labels(frame, 0).split(' ').any(|label| label == text)
 }
 
-fn sampled(keep_stripped: bool) -> Harness {
+fn sampled(keep_stripped: bool, probability: f64) -> Harness {
     Harness::limited(|limits| {
         limits.distributor_usage_groups = FromText::from_text("{all: '{}', mine: '{service_name=\"s\"}'}").unwrap();
-        let text = format!("{{usage_groups: {{mine: {{probability: 0}}}}, keep_stripped_profiles: {keep_stripped}}}");
+        let rule = format!("{{mine: {{probability: {probability}}}}}");
+        let text = format!("{{usage_groups: {rule}, keep_stripped_profiles: {keep_stripped}}}");
         limits.distributor_sampling = FromText::from_text(&text).unwrap();
     })
 }
 
 #[tokio::test]
 async fn sampling_drops_and_counts() {
-    let harness = sampled(false);
+    let harness = sampled(false, 0.0);
     harness.push_one(good()).await.unwrap();
     assert_eq!((harness.frames().len(), harness.discarded()), (0, "dropped_by_sampling_rules=1".to_owned()));
     harness.push(vec![series("other", vec![good()])]).await.unwrap();
@@ -569,7 +570,7 @@ async fn sampling_drops_and_counts() {
 
 #[tokio::test]
 async fn what_sampling_drops_may_leave_its_totals() {
-    let harness = sampled(true);
+    let harness = sampled(true, 0.0);
     let profile = cpu().sample("main;a", &[3], |s| {
         s.label("pod", "x");
     });
@@ -583,6 +584,17 @@ async fn what_sampling_drops_may_leave_its_totals() {
         (vec![12], 0, 0)
     );
     assert_eq!(harness.discarded(), "");
+}
+
+#[tokio::test]
+async fn what_sampling_keeps_says_so() {
+    let harness = sampled(false, 0.999_999_999);
+    let own = [("__name__", "process_cpu"), ("service_name", "s"), ("__sampled_by__", "me")];
+    harness.push(vec![with_labels(&own, vec![good()]), series("other", vec![good()])]).await.unwrap();
+    let by_rule = r#"__sampled_by__={"body":{"source":{"probability":0.999999999,"usageGroup":"mine"}}}"#;
+    let frames = harness.frames();
+    assert!(labels_contain(&frames[0], by_rule), "{}", labels(&frames[0], 0));
+    assert!(!labels(&frames[1], 0).contains("__sampled_by__"), "no rule is for it");
 }
 
 /// Every Push of the golden rows is answered as recorded (what is stored is checked end to end).

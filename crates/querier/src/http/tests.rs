@@ -52,7 +52,8 @@ fn result(query: &PartialQuery) -> PartialResult {
             PartialResult::Tree(tree)
         }
         PartialQuery::TimeSeries(series) => {
-            let point = PartialPoint { timestamp: TimestampMs(1_015_000), sum: 7, profiles: 2, exemplars: Vec::new() };
+            let timestamp = TimestampMs(1_015_000);
+            let point = PartialPoint { timestamp, sum: 7, profiles: 2, exemplars: Vec::new(), annotations: Vec::new() };
             let group = series.group_by.iter().map(|_| Some("p1".to_owned())).collect();
             PartialResult::TimeSeries(vec![PartialTimeSeries { group, points: vec![point] }])
         }

@@ -95,6 +95,7 @@ impl IngesterApi for Profiles {
                     sum: self.asked.fetch_add(1, Ordering::Relaxed),
                     profiles: 1,
                     exemplars: Vec::new(),
+                    annotations: Vec::new(),
                 })
                 .to_vec(),
         };
