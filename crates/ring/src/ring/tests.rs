@@ -304,7 +304,7 @@ async fn a_log_on_a_lost_disk_is_given_up_only_by_who_accepts_it() {
     // A log that can be recovered is never given up.
     assert_eq!(ring.forget(&bucket, true).await.unwrap(), Forgotten::Marked);
     assert_eq!(ring.shared.metrics.logs_given_up_total.get(), 0);
-    let epoch = ring.epoch();
+    let epoch = cluster.until(|snapshot| snapshot.members().len() == 2 && healthy(snapshot) == 0).await.epoch();
     assert_eq!(ring.forget(&disk, true).await.unwrap(), Forgotten::RemovedWithItsLog);
     let after = cluster.until(|snapshot| ids(snapshot) == ["bucket"]).await;
     assert_eq!((after.epoch(), ring.shared.metrics.logs_given_up_total.get()), (epoch + 1, 1));
