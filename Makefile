@@ -46,6 +46,7 @@ bench: tools build ## Measure: kernels by criterion, how they grow, then the loa
 	scripts/bench-growth.py
 	scripts/bench-server.sh
 	scripts/bench-drilldown.py
+	scripts/bench-memory.py
 	scripts/bench-cluster.sh
 
 cluster-up: tools build ## Start a whole cluster as processes: etcd, an S3 server, every role more than once (data in ./data-cluster).

@@ -15,9 +15,19 @@ pub(crate) struct Plan<'a> {
     classes: &'a Classes,
     /// The fields in order, with the slot of those that are wanted.
     steps: Vec<(&'a Field, Option<usize>)>,
-    /// Is every field one number? So are those of stack frames, of which recordings mostly consist.
-    is_plain: bool,
+    /// If every field is one number, as those of stack frames are, of which recordings mostly consist.
+    numbers: Option<Vec<Number>>,
 }
+
+/// How a number is read.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    is_byte: bool,
+    /// [`NO_SLOT`]: it is not wanted.
+    slot: u8,
+}
+
+const NO_SLOT: u8 = u8::MAX;
 
 impl<'a> Plan<'a> {
     /// The slots are those of the names.
@@ -26,21 +36,21 @@ impl<'a> Plan<'a> {
         let slot = |(at, field): (usize, &Field)| {
             wanted.iter().position(|name| *name == field.name).filter(|_| first(&field.name) == Some(at))
         };
-        let is_number =
-            |field: &Field| matches!(field.kind, Kind::Byte | Kind::Varint | Kind::Pooled(_)) && !field.is_array;
-        let is_plain = class.fields.iter().all(is_number);
-        Self { classes, steps: class.fields.iter().enumerate().map(|step| (step.1, slot(step))).collect(), is_plain }
+        let steps: Vec<(&Field, Option<usize>)> =
+            class.fields.iter().enumerate().map(|step| (step.1, slot(step))).collect();
+        let numbers = steps.iter().map(|(field, slot)| number(field, *slot)).collect();
+        Self { classes, steps, numbers }
     }
 
     /// Numbers by slot; 0 where there is none.
     pub(crate) fn numbers<const N: usize>(&self, reader: &mut Reader<'_>) -> Result<[i64; N], Refused> {
         let mut numbers = [0; N];
-        if self.is_plain {
-            reader.steps(self.steps.len())?;
-            for (field, slot) in &self.steps {
-                let number = if field.kind == Kind::Byte { i64::from(reader.byte()?) } else { reader.varint()? };
-                if let Some(slot) = slot {
-                    numbers[*slot] = number;
+        if let Some(plain) = &self.numbers {
+            reader.steps(plain.len())?;
+            for step in plain {
+                let number = if step.is_byte { i64::from(reader.byte()?) } else { reader.varint()? };
+                if let Some(slot) = numbers.get_mut(usize::from(step.slot)) {
+                    *slot = number;
                 }
             }
             return Ok(numbers);
@@ -97,6 +107,12 @@ impl<'a> Plan<'a> {
     pub(crate) fn skip(&self, reader: &mut Reader<'_>, field: &Field) -> Result<(), Refused> {
         skip_field(reader, field, self.classes, 0)
     }
+}
+
+fn number(field: &Field, slot: Option<usize>) -> Option<Number> {
+    let is_number = matches!(field.kind, Kind::Byte | Kind::Varint | Kind::Pooled(_)) && !field.is_array;
+    let slot = slot.map_or(Some(NO_SLOT), |slot| u8::try_from(slot).ok().filter(|slot| *slot != NO_SLOT));
+    slot.filter(|_| is_number).map(|slot| Number { is_byte: field.kind == Kind::Byte, slot })
 }
 
 fn skip_field(reader: &mut Reader<'_>, field: &Field, classes: &Classes, depth: usize) -> Result<(), Refused> {

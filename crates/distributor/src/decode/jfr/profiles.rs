@@ -8,8 +8,12 @@ use hashbrown::HashMap;
 use crate::PushSeries;
 use crate::decode::jfr::frames::write_frame_name;
 use crate::decode::jfr::labels_snapshot::LabelsSnapshot;
-use crate::decode::jfr::pools::Pools;
+use crate::decode::jfr::metadata::Map;
+use crate::decode::jfr::pools::{Frame, Pools};
 use crate::decode::{DecodeLimits, Refused, Source};
+
+/// Names of a kind that room is made for at once.
+const NAMES_RESERVED_MAX: usize = 1 << 14;
 
 /// What becomes a series of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,37 +111,44 @@ impl<'a> Profiles<'a> {
         // In a fixed order, so that equal recordings make equal profiles.
         let mut samples: Vec<_> = std::mem::take(&mut self.chunk).into_iter().collect();
         samples.sort_unstable();
-        // Names are long: they must not be written and compared for each frame.
-        let mut names: HashMap<(Kind, i64), u32, foldhash::fast::RandomState> = HashMap::default();
-        let mut known: HashMap<(Kind, i64, i64), u64, foldhash::fast::RandomState> = HashMap::default();
-        let mut name = String::new();
-        let mut locations = Vec::new();
+        // Of one kind. Names are long: they must not be written and compared for each frame.
+        let mut names: Map<u32> = Map::default();
+        let mut known: HashMap<Frame, u64, foldhash::fast::RandomState> = HashMap::default();
+        let (mut name, mut locations, mut last) = (String::new(), Vec::new(), None);
         for ((kind, trace, context), values) in samples {
             let Some(frames) = pools.trace(trace) else { continue };
             let (source, limits) = (self.source, self.limits);
-            let writer = self.writers.entry(kind).or_insert_with(|| TablesBuilder::new(limits.bytes_max));
+            let writer = self.writers.entry(kind).or_insert_with(|| {
+                let mut writer = TablesBuilder::new(limits.bytes_max);
+                writer.reserve(pools.methods.len().min(NAMES_RESERVED_MAX), 0);
+                writer
+            });
             if writer.samples() >= limits.samples_max {
                 return Err(too_many(writer.samples() + 1, limits));
+            }
+            if last.replace(kind) != Some(kind) {
+                names.clear();
+                known.clear();
             }
             // The root side of a stack that is too deep.
             let frames = &frames[frames.len().saturating_sub(limits.depth_max)..];
             locations.clear();
-            for (method, line) in frames {
-                let location = match known.get(&(kind, *method, *line)) {
+            for frame @ (method, line) in frames {
+                let location = match known.get(frame) {
                     Some(location) => *location,
                     None => {
-                        let text = match names.get(&(kind, *method)) {
+                        let text = match names.get(method) {
                             Some(text) => *text,
                             None => {
                                 name.clear();
                                 write_frame_name(pools, *method, &mut name);
                                 let text = writer.text(name.as_bytes())?;
-                                names.insert((kind, *method), text);
+                                names.insert(*method, text);
                                 text
                             }
                         };
                         let location = writer.location_of(text, *line)?;
-                        known.insert((kind, *method, *line), location);
+                        known.insert(*frame, location);
                         location
                     }
                 };
