@@ -18,6 +18,8 @@ import tempfile
 import time
 import urllib.parse
 
+import exercised
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/flamelake/target")) / "release"
 SERVER = os.environ.get("FLAMELAKE_BIN", TARGET / "flamelake")
@@ -35,21 +37,14 @@ PPROF, VALUES, SETS = (70, 169), (7.2, 11), (2.6, 2.5)
 
 def message(*fields):
     """Protobuf: pairs of number and value; texts, numbers, doubles, and lists of texts."""
-    def varint(number):
-        out = bytearray()
-        while number > 127:
-            out.append(number & 127 | 128)
-            number >>= 7
-        return bytes(out) + bytes([number])
-
     def field(number, value):
         if isinstance(value, list):
             return b"".join(field(number, each) for each in value)
         if isinstance(value, str):
-            return varint(number << 3 | 2) + varint(len(value.encode())) + value.encode()
+            return exercised.varint(number << 3 | 2) + exercised.varint(len(value.encode())) + value.encode()
         if isinstance(value, float):
-            return varint(number << 3 | 1) + struct.pack("<d", value)
-        return varint(number << 3) + varint(value)
+            return exercised.varint(number << 3 | 1) + struct.pack("<d", value)
+        return exercised.varint(number << 3) + exercised.varint(value)
 
     return b"".join(field(*each) for each in fields)
 
@@ -154,15 +149,8 @@ def start_server(data, port):
         "--distributor.ingestion-rate-limit-mb=1000", "--distributor.ingestion-burst-size-mb=2000"]
     log = open(data / "server.log", "wb")
     process = subprocess.Popen([SERVER, *flags], stdout=log, stderr=log)
-    for _ in range(300):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/ready")
-            if connection.getresponse().status == 200:
-                return process
-        except OSError:
-            pass
-        time.sleep(0.1)
+    if exercised.is_ready(f"http://127.0.0.1:{port}", process):
+        return process
     sys.exit((data / "server.log").read_text())
 
 

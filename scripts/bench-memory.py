@@ -2,7 +2,6 @@
 """How much memory does one body of each format take at most? A fresh server for each, warm from a small body of the same format; then the peak of its
 resident bytes (VmHWM, reset by /proc/PID/clear_refs) above what it held before, with what stays in the head and in the log's buffer.
 Prints a table for docs/benchmarks.md. Linux; FLAMELAKE_BIN names another server."""
-import contextlib
 import gzip
 import json
 import os
@@ -11,7 +10,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
 import exercised
@@ -35,14 +33,6 @@ def folded(found, count=" 1"):
     return "".join(";".join(stack) + count + "\n" for stack in found).encode()
 
 
-def varint(number):
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
 def tree(name, found, depth=0):
     """A node a frame: the children of sorted stacks at this depth."""
     own, groups = 0, {}
@@ -51,7 +41,7 @@ def tree(name, found, depth=0):
             own = 1
         else:
             groups.setdefault(stack[depth], []).append(stack)
-    head = varint(len(name.encode())) + name.encode() + varint(own) + varint(len(groups))
+    head = exercised.varint(len(name.encode())) + name.encode() + exercised.varint(own) + exercised.varint(len(groups))
     return head + b"".join(tree(child, below, depth + 1) for child, below in groups.items())
 
 
@@ -96,15 +86,6 @@ def post(url, body):
     urllib.request.urlopen(urllib.request.Request(url, body, content, method="POST"), timeout=60).read()
 
 
-def wait_ready(url, process):
-    while process.poll() is None:
-        with contextlib.suppress(OSError):
-            if exercised.ask(url + "/ready")[0] == 200:
-                return
-        time.sleep(0.05)
-    sys.exit("the server does not start")
-
-
 def peak(path, small, large):
     with tempfile.TemporaryDirectory() as scratch:
         port = exercised.free_port()
@@ -114,7 +95,8 @@ def peak(path, small, large):
              "--validation.reject-older-than=0"], stdout=subprocess.DEVNULL)
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_ready(url, process)
+            if not exercised.is_ready(url, process):
+                sys.exit("the server does not start")
             post(url + path, small)
             before = status(process.pid, "VmRSS")
             pathlib.Path(f"/proc/{process.pid}/clear_refs").write_text("5")

@@ -74,6 +74,27 @@ def make_rule(url, metric="profiles_cpu"):
         assert status == 200, text
 
 
+def is_ready(url, process):
+    """Waits until the server answers; false if it ends first, or does not within half a minute."""
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            if ask(url + "/ready")[0] == 200:
+                return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.1)
+    return False
+
+
+def varint(number):
+    """As protobuf and the binary trees of /ingest write it."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
 @contextlib.contextmanager
 def server(*flags):
     """A process of `all` on free ports; yields its URL."""
@@ -84,13 +105,9 @@ def server(*flags):
         process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         url = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(100):
-                with contextlib.suppress(OSError):
-                    if ask(url + "/ready")[0] == 200:
-                        break
-                if process.poll() is not None:
-                    sys.exit(process.stderr.read())
-                time.sleep(0.1)
+            if not is_ready(url, process):
+                process.kill()
+                sys.exit(process.stderr.read())
             yield url
         finally:
             process.terminate()
