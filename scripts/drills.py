@@ -104,7 +104,7 @@ class Users:
 
     def __init__(self, cluster):
         self.fronts = [cluster.url("front-0"), cluster.url("front-1")]
-        self.run, self.acknowledged = f"drill-{uuid.uuid4().hex[:8]}", 0
+        self.run, self.acknowledged, self.since = f"drill-{uuid.uuid4().hex[:8]}", 0, int(time.time() * 1000)
         self.push_failures, self.query_failures, self.slowest_push, self.errors = [], [], 0.0, set()
         self.over, self.held = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=self.push), threading.Thread(target=self.ask)]
@@ -154,7 +154,7 @@ class Users:
 
     def total(self, n=0, timeout=10):
         now = int(time.time() * 1000)
-        body = {"profileTypeID": TYPE, "labelSelector": f'{{service_name="{self.run}"}}', "start": now - 3_600_000, "end": now + 60_000}
+        body = {"profileTypeID": TYPE, "labelSelector": f'{{service_name="{self.run}"}}', "start": self.since - 60_000, "end": now + 60_000}
         answer = self.post(n, "/querier.v1.QuerierService/SelectMergeStacktraces", body, timeout)
         return answer and int(answer.get("flamegraph", {}).get("total", 0))
 

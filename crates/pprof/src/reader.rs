@@ -84,6 +84,12 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let len = self.varint()?;
+        self.take(len)
+    }
+
+    /// So many of the next bytes.
+    #[inline(always)]
+    pub fn take(&mut self, len: u64) -> Result<&'a [u8], Fault> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or("a length runs past the end")?;
         self.rest = rest;

@@ -7,6 +7,7 @@ mod encode;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -64,49 +65,75 @@ impl Tables {
         self.content_hash
     }
 
+    fn take(&mut self, bytes: usize, limit: usize) -> Result<(), DecodeError> {
+        self.bytes += bytes;
+        if self.bytes > limit { Err(DecodeError::TooLarge { limit }) } else { Ok(()) }
+    }
+
     fn hash(&self) -> u128 {
         let RawProfile {
             strings, mappings, functions, locations, lines, samples, location_ids, values, labels, ..
         } = &self.profile;
-        let mut hasher = TableHasher { hasher: Xxh3::new(), words: Vec::with_capacity(location_ids.len() * 8) };
-        hasher.table(strings, |span| [span.len.into()]);
+        let RawProfile { sample_types, period_type, period, duration_nanos, .. } = &self.profile;
+        let mut hasher = TableHasher { hasher: Xxh3::new(), rows: Vec::with_capacity(location_ids.len()) };
+        hasher.table(strings, |span| [span.len]);
         hasher.table(mappings, |m| {
-            [m.memory_start, m.memory_limit, m.file_offset, m.filename as u64, m.build_id as u64, flags(m)]
+            let ([start, start_high], [limit, limit_high]) = (halves(m.memory_start), halves(m.memory_limit));
+            let [offset, offset_high] = halves(m.file_offset);
+            let (filename, build_id) = (m.filename as u32, m.build_id as u32);
+            [start, start_high, limit, limit_high, offset, offset_high, filename, build_id, flags(m)]
         });
-        hasher.table(functions, |f| [f.name as u64, f.system_name as u64, f.filename as u64, f.start_line as u64]);
-        hasher.table(locations, |l| [l.mapping_id, l.address, l.lines_end.into()]);
-        hasher.table(lines, |line| [line.function_id, line.line as u64]);
-        hasher.table(samples, |s| [s.locations_end.into(), s.labels_end.into()]);
-        hasher.table(location_ids, |id| [*id]);
-        hasher.table(values, |value| [*value as u64]);
-        hasher.table(labels, |label| [label.key as u64, label.str as u64]);
+        hasher.table(functions, |f| {
+            let [line, line_high] = halves(f.start_line as u64);
+            [f.name as u32, f.system_name as u32, f.filename as u32, line, line_high]
+        });
+        hasher.table(locations, |l| {
+            let [address, address_high] = halves(l.address);
+            [l.mapping_id as u32, address, address_high, l.lines_end]
+        });
+        hasher.table(lines, |line| {
+            let [low, high] = halves(line.line as u64);
+            [line.function_id as u32, low, high]
+        });
+        hasher.table(samples, |s| [s.locations_end, s.labels_end]);
+        hasher.table(location_ids, |id| [*id as u32]);
+        hasher.table(values, |value| halves(*value as u64));
+        hasher.table(labels, |label| [label.key as u32, label.str as u32]);
+        hasher.table(sample_types, |own| [own.kind as u32, own.unit as u32]);
+        hasher.table(&[period_type], |own| [own.kind as u32, own.unit as u32]);
+        hasher.table(&[period, duration_nanos], |value| halves(**value as u64));
         hasher.hasher.update(&self.texts);
         hasher.hasher.digest128()
     }
 }
 
+/// Numbers that count rows and texts fit 32 bits, see [`BYTES_MAX`]; others are written as two halves.
+fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
+}
+
 struct TableHasher {
     hasher: Xxh3,
     /// Reused from table to table.
-    words: Vec<u8>,
+    rows: Vec<[u8; 4]>,
 }
 
 impl TableHasher {
     /// Each table is led by its length, so that no two profiles write the same bytes.
-    fn table<T, const FIELDS: usize>(&mut self, rows: &[T], fields: impl Fn(&T) -> [u64; FIELDS]) {
-        self.words.clear();
-        self.words.extend_from_slice(&(rows.len() as u64).to_le_bytes());
-        self.words.reserve(rows.len() * FIELDS * 8);
+    fn table<T, const FIELDS: usize>(&mut self, rows: &[T], fields: impl Fn(&T) -> [u32; FIELDS]) {
+        self.rows.clear();
+        self.rows.reserve(rows.len() * FIELDS);
         for row in rows {
-            fields(row).iter().for_each(|field| self.words.extend_from_slice(&field.to_le_bytes()));
+            self.rows.extend_from_slice(&fields(row).map(u32::to_le_bytes));
         }
-        self.hasher.update(&self.words);
+        self.hasher.update(&(rows.len() as u64).to_le_bytes());
+        self.hasher.update(self.rows.as_flattened());
     }
 }
 
-fn flags(mapping: &RawMapping) -> u64 {
+fn flags(mapping: &RawMapping) -> u32 {
     let flags = [mapping.has_functions, mapping.has_filenames, mapping.has_line_numbers, mapping.has_inline_frames];
-    flags.iter().fold(0, |bits, flag| bits << 1 | u64::from(*flag))
+    flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag))
 }
 
 /// A function, its texts by their numbers.
@@ -201,6 +228,13 @@ impl TablesBuilder {
         profile.lines.reserve(frames);
     }
 
+    /// Makes room for so many samples with so many locations together.
+    pub fn reserve_samples(&mut self, samples: usize, locations: usize) {
+        let (samples, locations) = (samples.min(self.bytes_max / 4), locations.min(self.bytes_max));
+        self.tables.profile.samples.reserve(samples);
+        self.tables.profile.location_ids.reserve(locations);
+    }
+
     /// Samples so far.
     pub fn samples(&self) -> usize {
         self.tables.samples()
@@ -216,17 +250,18 @@ impl TablesBuilder {
         }
         let hash = self.hash_of(text);
         let (texts, strings) = (Texts { message: &self.tables.texts, rewritten: &[] }, &self.tables.profile.strings);
-        if let Some(known) = self.known.find(hash, |(own, at)| *own == hash && texts.get(strings[*at as usize]) == text)
-        {
-            return Ok(known.1);
-        }
-        self.take(text.len() + 2)?;
+        let is_same = |(own, at): &(u64, u32)| *own == hash && texts.get(strings[*at as usize]) == text;
+        let new = match self.known.entry(hash, is_same, |known| known.0) {
+            Entry::Occupied(known) => return Ok(known.get().1),
+            Entry::Vacant(new) => new,
+        };
+        self.tables.take(text.len() + 2, self.bytes_max)?;
         let (at, span) =
             (self.frames.len() as u32, Span { start: self.tables.texts.len() as u32, len: text.len() as u32 });
+        new.insert((hash, at));
         self.tables.texts.extend_from_slice(text);
         self.tables.profile.strings.push(span);
         self.frames.push(Frame::default());
-        self.known.insert_unique(hash, (hash, at), |known| known.0);
         Ok(at)
     }
 
@@ -244,19 +279,20 @@ impl TablesBuilder {
     /// # Errors
     /// [`DecodeError::TooLarge`].
     pub fn location_of(&mut self, name: u32, line: i64) -> Result<u64, DecodeError> {
-        let Frame { mut function, location } = self.frames[name as usize];
+        let Frame { function, location } = self.frames[name as usize];
         if line == 0 && location != 0 {
             return Ok(location);
         }
-        if function == 0 {
-            function = self.function(FunctionRow { name, ..FunctionRow::default() })?;
-            self.frames[name as usize].function = function;
-        }
+        let function = match function {
+            0 => self.function(FunctionRow { name, ..FunctionRow::default() })?,
+            known => known,
+        };
         if line == 0 {
             let location = self.address(0, 0, std::iter::once((function, line)))?;
-            self.frames[name as usize].location = location;
+            self.frames[name as usize] = Frame { function, location };
             return Ok(location);
         }
+        self.frames[name as usize].function = function;
         if let Some(location) = self.locations.get(&(function, line)) {
             return Ok(*location);
         }
@@ -403,11 +439,7 @@ impl TablesBuilder {
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.tables.bytes += bytes;
-        if self.tables.bytes > self.bytes_max {
-            return Err(DecodeError::TooLarge { limit: self.bytes_max });
-        }
-        Ok(())
+        self.tables.take(bytes, self.bytes_max)
     }
 }
 
@@ -471,7 +503,7 @@ mod tests {
         assert_eq!(tables().content_hash(), tables().content_hash());
         assert_ne!(tables().content_hash(), other.content_hash());
         // A distributor of another release may see the retry.
-        assert_eq!(format!("{:032x}", other.content_hash()), "dff0589e9c4893041ba5a0e3f3ca15b4");
+        assert_eq!(format!("{:032x}", other.content_hash()), "d33303add8ec14a8ccf2141c6637f24e");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! speedscope JSON: profiles of stacks over shared frames, evented or sampled (contract `ingest.md` section 4.7).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use flamelake_pprof::DecodeError;
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use crate::PushSeries;
 use crate::decode::stacks::{ROOT, Stacks};
@@ -49,11 +51,74 @@ struct Profile<'a> {
     #[serde(rename = "startValue", default)]
     start: f64,
     #[serde(default)]
-    samples: Vec<Vec<u32>>,
+    samples: Samples,
     #[serde(default)]
     weights: Vec<f64>,
     #[serde(default, borrow)]
     events: Vec<Event<'a>>,
+}
+
+/// Lists of frames in one list: most are short, and there are many.
+#[derive(Debug, Default)]
+struct Samples {
+    frames: Vec<u32>,
+    /// Where each sample ends in it.
+    ends: Vec<usize>,
+}
+
+impl Samples {
+    fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.frames[start..*end])
+    }
+}
+
+impl<'de> Deserialize<'de> for Samples {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(SamplesVisitor)
+    }
+}
+
+struct SamplesVisitor;
+
+impl<'de> Visitor<'de> for SamplesVisitor {
+    type Value = Samples;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of samples")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Samples, A::Error> {
+        let mut samples = Samples::default();
+        while list.next_element_seed(&mut samples)?.is_some() {
+            samples.ends.push(samples.frames.len());
+        }
+        Ok(samples)
+    }
+}
+
+/// Adds one sample.
+impl<'de> DeserializeSeed<'de> for &mut Samples {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Samples {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of numbers of frames")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(frame) = list.next_element()? {
+            self.frames.push(frame);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,8 +134,9 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
     if body.len() / BODY_PER_PROFILE_MAX > limits.bytes_max {
         return Err(DecodeError::TooLarge { limit: limits.bytes_max }.into());
     }
-    let file: File<'_> =
-        serde_json::from_slice(body).map_err(|error| Refused::malformed(format!("not a speedscope file: {error}")))?;
+    // Text is judged once, not name by name.
+    let text = std::str::from_utf8(body).map_err(not_speedscope)?;
+    let file: File<'_> = serde_json::from_str(text).map_err(not_speedscope)?;
     if file.schema != SCHEMA {
         return Err(Refused::malformed(format!("not a speedscope file: $schema must be {SCHEMA}")));
     }
@@ -104,6 +170,10 @@ pub(crate) fn series(body: &[u8], source: &Source, limits: DecodeLimits) -> Resu
     let alone = groups.len() == 1;
     let series = groups.into_iter().map(|(profile, stacks, _)| one(profile, stacks, source, alone));
     series.filter_map(Result::transpose).collect()
+}
+
+fn not_speedscope(error: impl fmt::Display) -> Refused {
+    Refused::malformed(format!("not a speedscope file: {error}"))
 }
 
 /// Each is a series of its own.
@@ -166,8 +236,8 @@ fn weighed(weight: f64) -> Result<f64, Refused> {
 }
 
 fn sampled(profile: &Profile<'_>, frames: &mut Frames<'_>, stacks: &mut Stacks) -> Result<(), Refused> {
-    if profile.samples.len() != profile.weights.len() {
-        let (samples, weights) = (profile.samples.len(), profile.weights.len());
+    if profile.samples.ends.len() != profile.weights.len() {
+        let (samples, weights) = (profile.samples.ends.len(), profile.weights.len());
         return Err(Refused::malformed(format!("a profile has {samples} samples and {weights} weights")));
     }
     for (sample, weight) in profile.samples.iter().zip(&profile.weights) {

@@ -10,7 +10,7 @@ pub(crate) const ROOT: u32 = 0;
 /// So many children of a node hang in a list, where most nodes have all of theirs; the others are found by hash.
 const LISTED_MAX: usize = 8;
 /// Bytes of text for each frame that room is made for, and the most frames that is done for.
-const FRAME_BYTES: usize = 64;
+const FRAME_BYTES: usize = 40;
 const FRAMES_RESERVED_MAX: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +148,7 @@ impl Stacks {
         if self.stacks == 0 {
             return Ok(None);
         }
+        self.tables.reserve_samples(self.stacks, self.locations);
         let mut stack = Vec::new();
         for node in self.nodes.iter().filter(|node| node.value > 0) {
             stack.clear();

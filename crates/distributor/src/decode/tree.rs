@@ -6,8 +6,8 @@ use flamelake_pprof::reader::Reader;
 use crate::decode::stacks::{ROOT, Stacks};
 use crate::decode::{DecodeLimits, Refused};
 
-/// Bytes of all keys of a trie: a small body can repeat a long prefix many times.
-const TRIE_KEY_BYTES_MAX: usize = 256 << 20;
+/// Bytes of all frames looked up for a trie: a small body can end a long frame in many ways.
+const TRIE_FRAME_BYTES_MAX: usize = 256 << 20;
 
 /// One record.
 struct Record<'a> {
@@ -18,11 +18,11 @@ struct Record<'a> {
 
 fn record<'a>(reader: &mut Reader<'a>, limits: Option<DecodeLimits>) -> Result<Record<'a>, Refused> {
     let fault = |what| Refused::malformed(format!("the body is no tree: {what}"));
-    let length = Reader { rest: reader.rest }.varint().map_err(fault)?;
+    let length = reader.varint().map_err(fault)?;
     if let Some(max) = limits.map(|limits| limits.name_bytes_max as u64).filter(|max| length > *max) {
         return Err(Refused::malformed(format!("tree node name length {length} exceeds maximum {max}")));
     }
-    let name = reader.bytes().map_err(fault)?;
+    let name = reader.take(length).map_err(fault)?;
     let value = reader.varint().map_err(fault)?;
     let children = reader.varint().map_err(fault)?;
     if let Some(max) = limits.map(|limits| limits.samples_max as u64).filter(|max| children > *max) {
@@ -57,39 +57,66 @@ pub(crate) fn tree(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused>
     Ok(stacks)
 }
 
-/// A node adds bytes to the key of its parent; a key with a value is a folded stack. The input may end before any node.
+/// A node of a trie whose children are not all read yet.
+struct Open {
+    /// Bytes of its key, and of those that frames with a `;` behind them take.
+    key: usize,
+    whole: usize,
+    /// The last of these frames.
+    node: u32,
+    children: u64,
+}
+
+/// A node adds bytes to the key of its parent, and may end anywhere in a frame; a key with a value is a folded stack. The input may end
+/// before any node.
 pub(crate) fn trie(body: &[u8], limits: DecodeLimits) -> Result<Stacks, Refused> {
     let mut stacks = Stacks::new(limits, body.len());
     let mut reader = Reader::new(body);
-    let (mut key, mut key_bytes) = (Vec::new(), 0_usize);
-    // Bytes of a key, and how many children of its node are not read yet.
-    let mut open: Vec<(usize, u64)> = vec![(0, 1)];
-    while let Some((length, left)) = open.last_mut() {
-        if *left == 0 {
+    let mut looked_up = 0_usize;
+    let mut child = |stacks: &mut Stacks, node: u32, frame: &[u8]| {
+        looked_up = looked_up.saturating_add(frame.len());
+        if looked_up > TRIE_FRAME_BYTES_MAX {
+            let text = format!("the frames of the trie hold more than {TRIE_FRAME_BYTES_MAX} bytes");
+            return Err(Refused::malformed(text));
+        }
+        Ok(stacks.child(node, frame)?)
+    };
+    let mut key = Vec::new();
+    let mut open = vec![Open { key: 0, whole: 0, node: ROOT, children: 1 }];
+    while let Some(parent) = open.last_mut() {
+        if parent.children == 0 {
             open.pop();
             continue;
         }
         if reader.is_empty() {
             break;
         }
-        *left -= 1;
-        key.truncate(*length);
+        parent.children -= 1;
+        key.truncate(parent.key);
+        let (mut whole, mut node) = (parent.whole, parent.node);
         let record = record(&mut reader, None)?;
         key.extend_from_slice(record.name);
+        let mut at = 0;
+        while let Some(end) = next_separator(record.name, at) {
+            node = child(&mut stacks, node, &key[whole..parent.key + end])?;
+            at = end + 1;
+            whole = parent.key + at;
+        }
         if record.value > 0 {
-            key_bytes = key_bytes.saturating_add(key.len());
-            if key_bytes > TRIE_KEY_BYTES_MAX {
-                return Err(Refused::malformed(format!(
-                    "the keys of the trie hold more than {TRIE_KEY_BYTES_MAX} bytes"
-                )));
-            }
-            stacks.add_folded(&key, value(record.value))?;
+            let leaf = child(&mut stacks, node, &key[whole..])?;
+            stacks.add(leaf, value(record.value))?;
         }
         if record.children > 0 {
-            open.push((key.len(), record.children));
+            open.push(Open { key: key.len(), whole, node, children: record.children });
         }
     }
     Ok(stacks)
+}
+
+/// Where a frame ends at or behind a place: mostly right there, where a node is a frame.
+fn next_separator(name: &[u8], at: usize) -> Option<usize> {
+    let rest = name.get(at..)?;
+    if rest.first() == Some(&b';') { Some(at) } else { memchr::memchr(b';', rest).map(|found| at + found) }
 }
 
 fn value(value: u64) -> i64 {
