@@ -117,6 +117,47 @@ def config_keys_exist(shipped, values=None):
     assert not unknown, f"not in docs/configuration.md: {unknown}"
 
 
+# Of the one who takes pushes, though it is no push: each process tells what it itself refused, and what that cost.
+OF_DISTRIBUTORS = ["/api/v1/discarded", "/api/v1/costs", "/debuginfo.v1alpha1.DebuginfoService/ListDebuginfo", "/debuginfo.v1alpha1.DebuginfoService/DeleteDebuginfo"]
+
+
+def of_distributors():
+    """Paths that only a process with a distributor answers: all that the server wants the right to push for, and some."""
+    found = re.findall(r'\("([^"]+)", PUSH\)', (ROOT / "crates/flamelake/src/access.rs").read_text())
+    assert len(found) > 5, "access.rs is not what it was"
+    return found + OF_DISTRIBUTORS
+
+
+def goes_to_push(path, rules):
+    """Whose prefix is the longest."""
+    prefix, service = max(((prefix, service) for prefix, service in rules if path.startswith(prefix)), key=lambda each: len(each[0]))
+    assert service == "fl-flamelake-distributor", f"{path} goes to {service} by {prefix}"
+
+
+def routes_know_distributors():
+    objects = render("values-microservices.yaml", {"ingress": ALL_ON["ingress"], "route": ALL_ON["route"]})
+    ingress = [(each["path"], each["backend"]["service"]["name"]) for each in of(objects, "Ingress")[0]["spec"]["rules"][0]["http"]["paths"]]
+    gateway = [(match["path"]["value"], rule["backendRefs"][0]["name"])
+               for rule in of(objects, "HTTPRoute")[0]["spec"]["rules"] for match in rule["matches"]]
+    for path in of_distributors():
+        goes_to_push(path, ingress)
+        goes_to_push(path, gateway)
+
+
+def proxies_know_distributors():
+    objects = render("values-microservices.yaml", {"authProxy": ALL_ON["authProxy"], "flamelake": {"multitenancyEnabled": True}})
+    proxy = next(each["data"]["nginx.conf"] for each in of(objects, "ConfigMap") if "nginx.conf" in each["data"])
+    for name, text in (("auth proxy", proxy), ("compose", (ROOT / "deploy/compose/nginx.conf").read_text())):
+        locations = [part.split(maxsplit=2) for part in re.split(r"\blocation ", text)[1:]]
+        for path in of_distributors():
+            taken = next((body for kind, pattern, body in locations if kind == "^~" and path.startswith(pattern)), None) or next(
+                (body for kind, pattern, body in locations if kind == "~" and re.match(pattern, path)), "no location of its own")
+            assert re.search("http://(push|fl-flamelake-distributor)", taken), f"{name}: {path}: {taken}"
+    hidden = next(each.split()[1] for each in proxy.split("location ") if "return 404" in each)
+    assert all(re.match(hidden, path) for path in ("/config", "/metrics", "/debug/pprof/heap", "/ingester/ring", "/api/v1/status/config"))
+    assert not re.match(hidden, "/api/v1/status/buildinfo"), "Grafana asks for it"
+
+
 def hardened(shipped, values=None):
     for name, kind, pod in pods(render(shipped, values)):
         spec = pod["spec"]
@@ -436,6 +477,8 @@ def main():
         check(f"{shipped} with TLS and tokens", lambda: valid(shipped, "1.37", SECURE))
         check(f"{shipped}: config keys", lambda: config_keys_exist(shipped, ALL_ON))
         check(f"{shipped}: hardened", lambda: hardened(shipped, ALL_ON))
+    check("routes know what distributors answer", routes_know_distributors)
+    check("proxies know what distributors answer", proxies_know_distributors)
     check("old Kubernetes: no sleep before the stop", lambda: valid("values-microservices.yaml", "1.25", None))
     for test in (no_secret_outside_secrets, overrides_restart_nothing, budgets_only_for_more_than_one, zones, all_without_a_disk, groups,
                  selectors_find_pods, probes_speak_tls_where_the_port_does, secrets_make_ports_speak_tls, names_fit, what_users_add_is_there, identity_instead_of_keys, monitoring_is_whole):
