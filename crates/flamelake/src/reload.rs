@@ -9,6 +9,7 @@ use flamelake_config::TenantLimits;
 use flamelake_rpc::auth::Tokens;
 use flamelake_rpc::tls::{ListenTls, PeerTls};
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::with_causes;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -132,7 +133,7 @@ impl Reloader {
                 }
                 Err(error) => {
                     good.set(0);
-                    let text = chain(&*error);
+                    let text = with_causes(&*error);
                     if *complaint != text {
                         error!(file = *name, error = text, "a file is broken; the last good one holds");
                         *complaint = text;
@@ -141,14 +142,4 @@ impl Reloader {
             }
         }
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

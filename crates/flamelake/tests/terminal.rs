@@ -99,6 +99,26 @@ fn what_is_pushed_can_be_seen_before_and_after_a_restart() {
     server.stop();
 }
 
+#[test]
+fn a_machine_without_authorities_reaches_its_own_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let types = |url: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flamelake"));
+        command
+            .args(["query", "types", "--url", url])
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", folder.path());
+        command.output().unwrap()
+    };
+    assert!(types(&server.url).status.success());
+    let refused = types(&server.url.replace("http://", "https://"));
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("ca-certificates") && said.contains("--tls-ca"), "{said}");
+    server.stop();
+}
+
 const SPEEDSCOPE: &str = r#"{"$schema":"https://www.speedscope.app/file-format-schema.json","shared":{"frames":[{"name":"in_speedscope"}]},
 "profiles":[{"type":"sampled","name":"p","unit":"none","startValue":0,"endValue":3,"samples":[[0]],"weights":[3]}]}"#;
 const OTLP: &str = r#"{"resourceProfiles":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"otlp"}}]},

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flamelake_runtime::with_causes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -83,6 +84,9 @@ fn faulty(store: &Arc<dyn ObjectStore>, config: &TestingConfig) -> Result<Option
 
 fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
     require("storage.s3.bucket-name", &config.bucket_name)?;
+    // Nothing but the store is asked then, and a machine need not know any authority.
+    let is_plain = s3_endpoint(config).starts_with("http://") && !config.access_key_id.is_empty();
+    let options = trusting(client_options(timeout), &config.tls_ca_path)?.with_no_system_certificates(is_plain);
     let region = if config.region.is_empty() { "us-east-1" } else { config.region.as_str() };
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(&config.bucket_name)
@@ -90,7 +94,7 @@ fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, 
         .with_allow_http(config.insecure)
         .with_virtual_hosted_style_request(!config.force_path_style)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_client_options(trusting(client_options(timeout), &config.tls_ca_path)?.with_allow_http(config.insecure))
+        .with_client_options(options.with_allow_http(config.insecure))
         .with_retry(client_retry());
     if !config.endpoint.is_empty() {
         builder = builder.with_endpoint(s3_endpoint(config));
@@ -99,7 +103,7 @@ fn s3(config: &S3Config, timeout: Duration) -> Result<impl ObjectStore + use<>, 
         builder =
             builder.with_access_key_id(&config.access_key_id).with_secret_access_key(config.secret_access_key.expose());
     }
-    with_encryption(builder, config)?.build().map_err(|error| unusable(error.to_string()))
+    with_encryption(builder, config)?.build().map_err(|error| unusable(with_causes(&error)))
 }
 
 /// The headers that ask for encryption go with every put.
@@ -145,7 +149,7 @@ fn gcs(config: &GcsConfig, timeout: Duration) -> Result<impl ObjectStore + use<>
     if !config.service_account.is_empty() {
         builder = builder.with_service_account_key(config.service_account.expose());
     }
-    builder.build().map_err(|error| unusable(error.to_string()))
+    builder.build().map_err(|error| unusable(with_causes(&error)))
 }
 
 fn azure(config: &AzureConfig, timeout: Duration) -> Result<impl ObjectStore + use<>, StorageError> {
@@ -164,7 +168,7 @@ fn azure(config: &AzureConfig, timeout: Duration) -> Result<impl ObjectStore + u
         let plain = config.endpoint.starts_with("http://");
         builder = builder.with_endpoint(config.endpoint.clone()).with_allow_http(plain);
     }
-    builder.build().map_err(|error| unusable(error.to_string()))
+    builder.build().map_err(|error| unusable(with_causes(&error)))
 }
 
 /// The authorities of a file besides those of the machine.

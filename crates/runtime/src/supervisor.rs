@@ -13,6 +13,8 @@ use tokio::task::{AbortHandle, JoinError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::with_causes;
+
 /// Why a process ended though nobody asked it to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SupervisorError {
@@ -84,7 +86,9 @@ impl Supervisor {
         let task = tokio::spawn(run(stop.clone()));
         let abort = task.abort_handle();
         let watcher = Watcher { part: name, stop: stop.clone(), done: done.clone(), report: self.report.clone() };
-        tokio::spawn(async move { watcher.ended(task.await.map(|result| result.map_err(|error| chain(&error)))) });
+        tokio::spawn(
+            async move { watcher.ended(task.await.map(|result| result.map_err(|error| with_causes(&error)))) },
+        );
         self.parts.push(Part { name, within, work: Work::Task { stop, done, abort } });
     }
 
@@ -155,17 +159,6 @@ impl Watcher {
         }
         self.done.cancel();
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -18,6 +18,7 @@ use flamelake_querier::{Querier, QuerierConfig, QuerierDeps};
 use flamelake_ring::{Instance, MemberId, Ring, RingConfig, RingDeps, Role, State};
 use flamelake_rpc::Tenancy;
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::with_causes;
 use flamelake_store_gateway::{StoreGateway, StoreGatewayConfig, StoreGatewayDeps};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -208,7 +209,7 @@ impl Seat {
             registry,
         };
         let ingester = Ingester::start(&self.name, config, journal, deps).await;
-        let ingester = Arc::new(ingester.map_err(|error| chain(&error))?);
+        let ingester = Arc::new(ingester.map_err(|error| with_causes(&error))?);
         let gated =
             Gated { inner: Arc::clone(&ingester) as _, gate: membered.gate.clone(), ring: membered.ring.handle() };
         let gated: Arc<dyn IngesterApi> = Arc::new(gated);
@@ -352,17 +353,6 @@ fn limits() -> Arc<dyn LimitsSource> {
         retention_period: Duration::ZERO,
         ..Limits::default()
     }))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// A push's outcome in a word.

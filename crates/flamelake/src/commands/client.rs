@@ -57,34 +57,42 @@ impl CallError {
     }
 }
 
+/// What all requests have in common: credentials, authorities, a time limit.
+fn builder(target: &Target) -> anyhow::Result<reqwest::ClientBuilder> {
+    let mut headers = header::HeaderMap::new();
+    if let Some(token) = &target.token {
+        let value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let mut value = value.map_err(|_| anyhow!("--token holds characters that no token has"))?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    let mut http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers);
+    if let Some(file) = &target.tls_ca {
+        let pem = std::fs::read(file).with_context(|| format!("--tls-ca {}", file.display()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem);
+        http = http.tls_certs_only(authorities.with_context(|| format!("--tls-ca {}", file.display()))?);
+    }
+    if let Some(file) = &target.tls_cert {
+        let pem = std::fs::read(file).with_context(|| format!("--tls-cert {}", file.display()))?;
+        let identity = reqwest::Identity::from_pem(&pem);
+        http = http.identity(identity.with_context(|| format!("--tls-cert {}", file.display()))?);
+    }
+    Ok(http)
+}
+
 impl Client {
     pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
         let url = &target.url;
         let base = if url.contains("://") { url.clone() } else { format!("http://{url}") };
-        let mut headers = header::HeaderMap::new();
-        if let Some(token) = &target.token {
-            let value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-            let mut value = value.map_err(|_| anyhow!("--token holds characters that no token has"))?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        let mut http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers);
-        if let Some(file) = &target.tls_ca {
-            let pem = std::fs::read(file).with_context(|| format!("--tls-ca {}", file.display()))?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem);
-            http = http.tls_certs_only(authorities.with_context(|| format!("--tls-ca {}", file.display()))?);
-        }
-        if let Some(file) = &target.tls_cert {
-            let pem = std::fs::read(file).with_context(|| format!("--tls-cert {}", file.display()))?;
-            let identity = reqwest::Identity::from_pem(&pem);
-            http = http.identity(identity.with_context(|| format!("--tls-cert {}", file.display()))?);
-        }
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            tenant: target.tenant.clone(),
-            basic: None,
-            http: http.build()?,
-        })
+        let is_plain = base.starts_with("http://") && target.tls_ca.is_none();
+        let http = match builder(target)?.build() {
+            // A machine without any authority can still talk to its own server.
+            Err(_) if is_plain => builder(target)?.tls_certs_only([]).build()?,
+            built => built.context(
+                "TLS cannot be set up: install the package ca-certificates, or name the server's authority by --tls-ca",
+            )?,
+        };
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), tenant: target.tenant.clone(), basic: None, http })
     }
 
     /// The same with basic authentication.
