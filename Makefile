@@ -9,7 +9,7 @@ FLAMELAKE := $(CARGO_TARGET_DIR)/release/flamelake
 export FLAMELAKE_BIN ?= $(FLAMELAKE)
 DATA ?= ./data
 
-.PHONY: print-bin help run cluster-up build web page test check bench book chart-test docs-test golden fuzz sim tools docs
+.PHONY: print-bin help run cluster-up build web page test check bench book chart-test docs-test image-test golden fuzz sim tools docs
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -60,6 +60,12 @@ docs-test: build ## Run every command of the documentation on a real server, the
 	python3 scripts/docs-check.py
 	python3 scripts/runbooks-check.py
 	python3 scripts/links-check.py
+
+image-test: build ## Build the image and run it without rights or network; start the systemd units. Needs root; bases come from Debian where there is no registry.
+	scripts/install-tools.sh image
+	scripts/install-tools.sh test
+	scripts/systemd-test.sh
+	scripts/image-test.sh
 
 golden: build ## Play ../shared/golden (recorded answers) to a fresh server; skips where it is absent.
 	scripts/golden.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a step needs and says so. Steps: build (compile), check (lints), test (real components for integration tests),
-# chart (helm, promtool and what checks manifests), docs (mdBook).
+# chart (helm, promtool and what checks manifests), docs (mdBook), image (what builds and runs the image).
 set -euo pipefail
 
 say() { printf 'tools: %s\n' "$*"; }
@@ -109,6 +109,10 @@ chart() {
     rm -rf "$scratch"
   fi
   prometheus
+}
+image() {
+  command -v buildah >/dev/null && command -v podman >/dev/null && command -v runc >/dev/null && command -v debootstrap >/dev/null && return
+  (apt_install buildah podman runc debootstrap) || say "could not get buildah, podman, runc and debootstrap: the image's test will skip, saying so"
 }
 docs() {
   local venv="${FLAMELAKE_HELM_VENV:-$HOME/.cache/flamelake/helm-venv}"
