@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For scripts that build and run containers: `source scripts/containers.sh; containers NAME TOOL…` leaves the script with a line where a tool is missing,
 # and sets $scratch. The container NAME and its volume are removed now and at the end.
 containers() {
