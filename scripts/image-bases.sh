@@ -11,16 +11,14 @@ trap 'rm -rf "$scratch"' EXIT
 have() { buildah inspect --type image "$1" >/dev/null 2>&1 || timeout 60 buildah pull --quiet "$1" >/dev/null 2>&1; }
 # Unpacked, never configured: no script of a package runs, and there is no shell.
 make_distroless() {
-  mkdir -p "$scratch/root/etc/ssl/certs" "$scratch/root/home/nonroot" "$scratch/root/tmp" "$scratch/debs"
+  mkdir -p "$scratch/root/etc/ssl/certs" "$scratch/root/tmp" "$scratch/debs"
   (cd "$scratch/debs" && apt-get download -qq base-files netbase tzdata ca-certificates libc6 libssl3 libgcc-s1 libgomp1 libstdc++6)
   for deb in "$scratch"/debs/*.deb; do dpkg-deb -x "$deb" "$scratch/root"; done
   find "$scratch/root/usr/share/ca-certificates" -name '*.crt' -exec cat {} + > "$scratch/root/etc/ssl/certs/ca-certificates.crt"
-  printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n' > "$scratch/root/etc/passwd"
+  printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' > "$scratch/root/etc/passwd"
   printf 'root:x:0:\nnonroot:x:65532:\n' > "$scratch/root/etc/group"
-  chown -R 65532:65532 "$scratch/root/home/nonroot"
   chmod 1777 "$scratch/root/tmp"
-  commit "$scratch/root" "$distroless" --user 65532 --workingdir /home/nonroot --env PATH="$path" \
-    --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+  commit "$scratch/root" "$distroless" --user 65532 --env PATH="$path" --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 }
 # Certificates and npm's settings are this machine's, as it may ask registries through a mirror of its own.
 debian() {
