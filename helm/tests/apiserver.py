@@ -83,10 +83,14 @@ class ApiServer:
         return done.stdout if ok or ok is None else done.stderr
 
     def stop(self):
+        """The API server first: without etcd it does not always end."""
         for process in reversed(self.processes):
             process.terminate()
-        for process in self.processes:
-            process.wait()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def foreign_kinds(server):
@@ -193,9 +197,8 @@ def main():
                 print(f"apiserver: FAILED {shipped}: {error}")
         refuses(server, folder)
     finally:
-        for process in (server.processes if server else []):
-            process.terminate()
-            process.wait()
+        if server:
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     print(f"apiserver: {len(runs) - failed} of {len(runs)} lives went well")
     return 1 if failed else 0
