@@ -57,7 +57,7 @@ def key_faults(path, keys):
     sections = {key.split(".")[0] for key in keys}
     for name in sorted(set(named_keys(path.read_text()))):
         # Only what begins as a key does and goes on as one: `log.rs` is a file, `querier.v1` a package.
-        if name.split(".")[0] not in sections or re.search(r"\.(rs|md|yaml|json|py|sh|service|env|v\d.*)$", name):
+        if name.split(".")[0] not in sections or re.search(r"\.(rs|tsx?|md|yaml|json|py|sh|service|env|v\d.*)$", name):
             continue
         normal = name.replace("_", "-")
         if normal not in keys and name not in keys and not any(key.startswith(normal + ".") for key in keys):
