@@ -22,7 +22,7 @@ fail() {
   echo "$name: $*"
   exit 1
 }
-# A minute at most until the command succeeds.
+# Until the command succeeds, 300 times at most.
 until_well() {
   for _ in $(seq 300); do
     "$@" >/dev/null 2>&1 && return

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Puts the images that deploy/docker/Dockerfile builds on together from Debian's packages, under their names, where no registry can be asked:
 # distroless is made of those packages (github.com/GoogleContainerTools/distroless, cc/README.md), those of Rust and Node of them and of this
-# machine's own Rust and Node. Needs root, buildah and debootstrap.
+# machine's own Rust and Node. Usage: scripts/image-bases.sh distroless rust node, or systemd: a Debian that boots. Needs root, buildah and debootstrap.
 set -euo pipefail
-distroless=gcr.io/distroless/cc-debian12:nonroot rust=docker.io/library/rust:1.95-bookworm node=docker.io/library/node:20-bookworm-slim
+distroless=gcr.io/distroless/cc-debian12:nonroot rust=docker.io/library/rust:1.95-bookworm node=docker.io/library/node:20-bookworm-slim systemd=localhost/flamelake-systemd
+mirror="${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
@@ -23,7 +24,7 @@ make_distroless() {
 # Certificates and npm's settings are this machine's, as it may ask registries through a mirror of its own.
 debian() {
   local root="$1"
-  debootstrap --variant=minbase --include="ca-certificates,$2" bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >/dev/null
+  debootstrap --variant=minbase --include="ca-certificates,$2" bookworm "$root" "$mirror" >/dev/null
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   [ ! -e "$HOME/.npmrc" ] || cp "$HOME/.npmrc" "$root/root/.npmrc"
 }
@@ -41,6 +42,11 @@ make_node() {
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$scratch/node/usr/local/bin/npm"
   commit "$scratch/node" "$node" --env PATH="$path" --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 }
+# Without authorities: what runs there must not need any that it does not use.
+make_systemd() {
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$scratch/systemd" "$mirror" >/dev/null
+  commit "$scratch/systemd" "$systemd" --cmd /sbin/init
+}
 commit() {
   local root="$1" name="$2" container
   container="$(buildah from --quiet scratch)"
@@ -48,6 +54,6 @@ commit() {
   buildah config "${@:3}" "$container"
   buildah commit --quiet --rm "$container" "$name" >/dev/null
 }
-for each in distroless rust node; do
-  have "${!each}" || { echo "image-bases: no registry, ${!each} is put together from Debian's packages"; "make_$each"; }
+for each in "$@"; do
+  have "${!each}" || { echo "image-bases: ${!each} is not to be had, and is put together from Debian's packages"; "make_$each"; }
 done

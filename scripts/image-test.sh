@@ -8,7 +8,7 @@ source scripts/containers.sh
 containers image-test
 image="${IMAGE:-localhost/flamelake-image-test}"
 if [ -z "${IMAGE:-}" ]; then
-  scripts/image-bases.sh
+  scripts/image-bases.sh distroless rust node
   # shellcheck disable=SC2086
   buildah build --quiet --layers --network host ${BUILD_ARGS:-} --file deploy/docker/Dockerfile --tag "$image" . >/dev/null
 fi

@@ -9,14 +9,7 @@ containers systemd-test curl
 tools="${FLAMELAKE_TOOLS:-$HOME/.cache/flamelake/bin}"
 binary="${FLAMELAKE_BIN:-${CARGO_TARGET_DIR:-$HOME/.cache/flamelake/target}/release/flamelake}"
 [ -x "$binary" ] || fail "$binary is missing: make build"
-image=localhost/flamelake-systemd
-if ! buildah inspect --type image "$image" >/dev/null 2>&1; then
-  echo "systemd-test: a Debian with systemd is put together, once"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$scratch/root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >/dev/null
-  container="$(buildah from --quiet scratch)"
-  buildah add --quiet "$container" "$scratch/root" / >/dev/null
-  buildah commit --quiet --rm "$container" "$image" >/dev/null
-fi
+scripts/image-bases.sh systemd
 inside() { podman exec --interactive "$name" "$@"; }
 install_into() { # SOURCE TARGET
   inside sh -c "mkdir -p '$(dirname "$2")' && cat > '$2' && chmod '${3:-644}' '$2'" < "$1"
@@ -43,7 +36,7 @@ survives() { # UNIT SERVICE
   top_of "$2" | diff "$scratch/before" - || give_up "after a kill of $1 the answer is another one"
 }
 
-podman run --detach --name "$name" --systemd always --privileged --network none "$image" /sbin/init >/dev/null
+podman run --detach --name "$name" --systemd always --privileged --network none localhost/flamelake-systemd >/dev/null
 until_well inside systemctl is-system-running || give_up "systemd does not start"
 install_into "$binary" /usr/bin/flamelake 755
 for unit in deploy/systemd/*.service; do install_into "$unit" "/etc/systemd/system/$(basename "$unit")"; done

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flamelake_model::{ErrorCode, StatusError};
 use flamelake_runtime::clock::SharedClock;
+use flamelake_runtime::with_causes;
 use http::{HeaderMap, StatusCode, header};
 use prometheus::IntCounterVec;
 use reqwest::redirect::{Attempt, Policy};
@@ -261,7 +262,7 @@ impl Github {
 
 async fn read(request: RequestBuilder, bytes_max: usize) -> Result<(HeaderMap, Vec<u8>), StatusError> {
     let unreachable = |error: reqwest::Error| {
-        StatusError::unavailable(format!("GitHub cannot be reached: {}", causes(&error.without_url())))
+        StatusError::unavailable(format!("GitHub cannot be reached: {}", with_causes(&error.without_url())))
     };
     let mut response = request.send().await.map_err(unreachable)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -319,14 +320,4 @@ fn joined(base: &Url, segments: &[&str]) -> Url {
 
 fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE_BYTES_MAX).collect()
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

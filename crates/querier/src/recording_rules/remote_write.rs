@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flamelake_api::flamelake::prometheus::v1::{Label, Sample, TimeSeries, WriteRequest};
 use flamelake_model::TenantId;
+use flamelake_runtime::with_causes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use prost::Message as _;
 
@@ -137,7 +138,7 @@ impl Receiver for RemoteWrite {
         let request = self.http.post(self.url.clone()).headers(headers).body(body);
         let response = request.send().await.map_err(|error| {
             // Its own text ends with the URL, which may hold a password.
-            let why = format!("the receiver cannot be reached: {}", causes(&error.without_url()));
+            let why = format!("the receiver cannot be reached: {}", with_causes(&error.without_url()));
             Refusal::Later { why, after: None }
         })?;
         let status = response.status();
@@ -168,16 +169,6 @@ async fn refusal(mut response: reqwest::Response) -> String {
     }
     text.truncate(REFUSAL_BYTES_MAX);
     String::from_utf8_lossy(&text).trim().to_owned()
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
